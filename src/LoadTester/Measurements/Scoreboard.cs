@@ -1,0 +1,157 @@
+using System.Runtime.InteropServices;
+using HdrHistogram;
+using Sluice.LoadTester.Claims;
+
+namespace Sluice.LoadTester.Measurements;
+
+/// <summary>How many answers of each kind; they add up to the requests sent.</summary>
+[StructLayout(LayoutKind.Auto)]
+internal record struct OutcomeCounts
+{
+    public long Accepted { get; set; }
+    public long Repeated { get; set; }
+    public long SoldOut { get; set; }
+    public long Limited { get; set; }
+    public long NotOpen { get; set; }
+    public long RateLimited { get; set; }
+    public long Closed { get; set; }
+    public long Paused { get; set; }
+    public long Unexpected { get; set; }
+    public long Errors5xx { get; set; }
+    public long ConnectionErrors { get; set; }
+
+    public readonly long OtherRefusals => Closed + Paused + Unexpected;
+    public readonly long Errors => Errors5xx + ConnectionErrors;
+
+    public readonly long Total =>
+        Accepted + Repeated + SoldOut + Limited + NotOpen + RateLimited + Closed + Paused + Unexpected + Errors5xx + ConnectionErrors;
+
+    /// <param name="isNew">The first acknowledgement of this claim: it counts as accepted even when it came as 200, because the
+    /// answer before it was lost on the way.</param>
+    public void Add(ClaimOutcome outcome, bool isNew)
+    {
+        switch (outcome)
+        {
+            case ClaimOutcome.Accepted or ClaimOutcome.Repeated when isNew: Accepted++; break;
+            case ClaimOutcome.Accepted or ClaimOutcome.Repeated: Repeated++; break;
+            case ClaimOutcome.SoldOut: SoldOut++; break;
+            case ClaimOutcome.Limited: Limited++; break;
+            case ClaimOutcome.NotOpen: NotOpen++; break;
+            case ClaimOutcome.RateLimited: RateLimited++; break;
+            case ClaimOutcome.Closed: Closed++; break;
+            case ClaimOutcome.Paused: Paused++; break;
+            case ClaimOutcome.Unexpected: Unexpected++; break;
+            case ClaimOutcome.ServerError: Errors5xx++; break;
+            case ClaimOutcome.NoAnswer: ConnectionErrors++; break;
+        }
+    }
+}
+
+/// <summary>One slot of the time line. Percentiles are null when nothing was answered definitely in it.</summary>
+internal sealed record Slot(TimeSpan From, OutcomeCounts Counts, double? P50Ms, double? P99Ms, double? MaxMs);
+
+internal sealed record Percentiles(double P50Ms, double P90Ms, double P99Ms, double P999Ms, double MaxMs);
+
+internal sealed record Score(OutcomeCounts Counts, Percentiles Latency, double StartLagP99Ms);
+
+/// <summary>Counts and latencies, in total and per slot of the time line. One short lock per answer.</summary>
+internal sealed class Scoreboard(TimeSpan slotWidth)
+{
+    private const long MicrosecondsMax = 3_600_000_000;
+
+    // Beyond this the last slot takes everything: an hour of quarter seconds.
+    private const int SlotsMax = 14_400;
+
+    private readonly Lock _gate = new();
+    private readonly LongHistogram _total = new(MicrosecondsMax, 3);
+    private readonly LongHistogram _startLag = new(MicrosecondsMax, 2);
+    private readonly LongHistogram _slotLatency = new(MicrosecondsMax, 2);
+    private readonly List<Slot> _slots = [];
+    private OutcomeCounts _counts;
+    private OutcomeCounts _slotCounts;
+    private int _slotIndex;
+
+    public TimeSpan SlotWidth => slotWidth;
+
+    /// <summary>The first answer that said sold out, on the run's clock.</summary>
+    public TimeSpan? SoldOutAt { get; private set; }
+
+    public TimeSpan? LastAcceptedAt { get; private set; }
+
+    /// <param name="lag">From the moment a request was due to the moment a connection was free for it: the load tester's own part.</param>
+    public void Started(TimeSpan lag)
+    {
+        lock (_gate)
+        {
+            _startLag.RecordValue(Microseconds(lag));
+        }
+    }
+
+    /// <param name="latency">From the planned moment to this definite answer; null while the buyer asks again.</param>
+    public void Answered(in ClaimAnswer answer, bool isNew, TimeSpan now, TimeSpan? latency)
+    {
+        lock (_gate)
+        {
+            // Two workers may come in the other order than they read the clock; the later slot then takes both.
+            CloseSlotsLocked(Math.Min((int)(now / slotWidth), SlotsMax - 1));
+            _counts.Add(answer.Outcome, isNew);
+            _slotCounts.Add(answer.Outcome, isNew);
+            if (latency is { } value)
+            {
+                _total.RecordValue(Microseconds(value));
+                _slotLatency.RecordValue(Microseconds(value));
+            }
+
+            if (answer.Outcome == ClaimOutcome.SoldOut)
+            {
+                SoldOutAt ??= now;
+            }
+
+            if (isNew)
+            {
+                LastAcceptedAt = now;
+            }
+        }
+    }
+
+    public Score Score()
+    {
+        lock (_gate)
+        {
+            return new Score(_counts, Percentiles(_total), Milliseconds(_startLag, 99));
+        }
+    }
+
+    public IReadOnlyList<Slot> Slots()
+    {
+        lock (_gate)
+        {
+            return [.. _slots, SlotLocked()];
+        }
+    }
+
+    private void CloseSlotsLocked(int index)
+    {
+        for (; _slotIndex < index; _slotIndex++)
+        {
+            _slots.Add(SlotLocked());
+            _slotCounts = default;
+            _slotLatency.Reset();
+        }
+    }
+
+    private Slot SlotLocked()
+    {
+        var any = _slotLatency.TotalCount > 0;
+        return new Slot(slotWidth * _slotIndex, _slotCounts, any ? Milliseconds(_slotLatency, 50) : null,
+            any ? Milliseconds(_slotLatency, 99) : null, any ? Milliseconds(_slotLatency, 100) : null);
+    }
+
+    private static long Microseconds(TimeSpan value) => Math.Clamp((long)value.TotalMicroseconds, 1, MicrosecondsMax);
+
+    private static double Milliseconds(LongHistogram histogram, double percentile) =>
+        histogram.TotalCount == 0 ? 0 : Math.Round(histogram.GetValueAtPercentile(percentile) / 1000.0, 3);
+
+    private static Percentiles Percentiles(LongHistogram histogram) => new(Milliseconds(histogram, 50), Milliseconds(histogram, 90),
+        Milliseconds(histogram, 99), Milliseconds(histogram, 99.9), Milliseconds(histogram, 100));
+}
