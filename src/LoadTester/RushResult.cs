@@ -1,3 +1,4 @@
+using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Sluice.LoadTester.Audit;
@@ -64,9 +65,16 @@ internal sealed record RushResult
     [JsonIgnore]
     public bool Held => Verdict == "held";
 
-    public string ToJson() => JsonSerializer.Serialize(this, RushJson.Default.RushResult);
+    public string ToJson() => JsonSerializer.Serialize(this, RushJson.Readable.RushResult);
 }
 
 [JsonSourceGenerationOptions(JsonSerializerDefaults.Web, WriteIndented = false)]
 [JsonSerializable(typeof(RushResult))]
-internal sealed partial class RushJson : JsonSerializerContext;
+internal sealed partial class RushJson : JsonSerializerContext
+{
+    /// <summary>Apostrophes stay apostrophes: the output goes to files and terminals, never into a page.</summary>
+    public static RushJson Readable { get; } = new(new JsonSerializerOptions(JsonSerializerDefaults.Web)
+    {
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+    });
+}

@@ -6,8 +6,12 @@ namespace Sluice.LoadTester.Screen;
 /// <summary>What a person reads when it is over: the verdict first, then figures, then checks, then where the report lies.</summary>
 internal static class Summary
 {
+    private const int WidthMin = 200;
+
     public static void Write(RushResult result, IAnsiConsole console)
     {
+        // A pipe has no width; wrapping at 80 would tear the lines that people search in logs.
+        console.Profile.Width = Math.Max(console.Profile.Width, WidthMin);
         console.MarkupLine($"[bold {(result.Held ? "green" : "red")}]{Markup.Escape(result.Says)}[/]");
         console.WriteLine();
         foreach (var (name, value) in Figures(result))
