@@ -107,6 +107,11 @@ internal sealed class Rush(RushOptions options, IScreen screen, TimeProvider tim
         try
         {
             // Step 3: early comers knock.
+            if (!opening.ByTester)
+            {
+                _board.Anchor(opening.At);
+            }
+
             if (opening.HasBefore)
             {
                 _phase = "before the opening";
@@ -123,6 +128,7 @@ internal sealed class Rush(RushOptions options, IScreen screen, TimeProvider tim
                 var asked = _clock.Now;
                 await shop.OpenAsync(options.SaleId, CancellationToken.None);
                 opening = opening with { At = _clock.Now, NotBefore = asked };
+                _board.Anchor(opening.At);
             }
 
             // Step 5: the crowd.

@@ -25,6 +25,7 @@ internal sealed class Scoreboard(TimeSpan slotWidth)
     private readonly List<Slot> _slots = [];
     private OutcomeCounts _counts;
     private OutcomeCounts _slotCounts;
+    private TimeSpan _gridFrom;
     private int _slotIndex;
 
     public TimeSpan SlotWidth => slotWidth;
@@ -49,7 +50,7 @@ internal sealed class Scoreboard(TimeSpan slotWidth)
         lock (_gate)
         {
             // Two workers may come in the other order than they read the clock; the later slot then takes both.
-            CloseSlotsLocked(Math.Min((int)(now / slotWidth), SlotsMax - 1));
+            CloseSlotsLocked(now);
             _counts.Add(answer.Outcome, isNew);
             _slotCounts.Add(answer.Outcome, isNew);
             if (latency is { } value)
@@ -70,6 +71,24 @@ internal sealed class Scoreboard(TimeSpan slotWidth)
         }
     }
 
+    /// <summary>A slot begins at this moment, so that none has answers from before and from after the opening.</summary>
+    /// <param name="opening">Now, or still to come if nothing was answered yet.</param>
+    public void Anchor(TimeSpan opening)
+    {
+        lock (_gate)
+        {
+            if (_counts.Total == 0)
+            {
+                _gridFrom = opening - (slotWidth * Math.Floor(opening / slotWidth));
+                return;
+            }
+
+            CloseSlotsLocked(opening);
+            CloseSlotLocked();
+            (_gridFrom, _slotIndex) = (opening, 0);
+        }
+    }
+
     public Score Score()
     {
         lock (_gate)
@@ -86,20 +105,25 @@ internal sealed class Scoreboard(TimeSpan slotWidth)
         }
     }
 
-    private void CloseSlotsLocked(int index)
+    private void CloseSlotsLocked(TimeSpan now)
     {
-        for (; _slotIndex < index; _slotIndex++)
+        for (var index = (int)((now - _gridFrom) / slotWidth); _slotIndex < index && _slots.Count < SlotsMax; _slotIndex++)
         {
-            _slots.Add(SlotLocked());
-            _slotCounts = default;
-            _slotLatency.Reset();
+            CloseSlotLocked();
         }
+    }
+
+    private void CloseSlotLocked()
+    {
+        _slots.Add(SlotLocked());
+        _slotCounts = default;
+        _slotLatency.Reset();
     }
 
     private Slot SlotLocked()
     {
         var any = _slotLatency.TotalCount > 0;
-        return new Slot(slotWidth * _slotIndex, _slotCounts, any ? Milliseconds(_slotLatency, 50) : null,
+        return new Slot(_gridFrom + (slotWidth * _slotIndex), _slotCounts, any ? Milliseconds(_slotLatency, 50) : null,
             any ? Milliseconds(_slotLatency, 99) : null, any ? Milliseconds(_slotLatency, 100) : null);
     }
 

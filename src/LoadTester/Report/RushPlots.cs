@@ -7,8 +7,9 @@ namespace Sluice.LoadTester.Report;
 
 internal sealed record Series(string Name, string Token);
 
+/// <param name="Unit">Of the left axis; set beside the title, where it reads better than on its side.</param>
 /// <param name="Legend">Drawn by the page, in words beside the colour.</param>
-internal sealed record Figure(string Title, string Svg, IReadOnlyList<Series> Legend);
+internal sealed record Figure(string Title, string Unit, string Svg, IReadOnlyList<Series> Legend);
 
 /// <summary>The four plots of a rush on one time axis: seconds after the opening.</summary>
 internal sealed class RushPlots(RushResult result, RushTimeline timeline)
@@ -26,17 +27,16 @@ internal sealed class RushPlots(RushResult result, RushTimeline timeline)
     ];
 
     private readonly TimeSpan _opening = timeline.Opening;
-    private readonly List<Slot> _slots = Merged(timeline);
+    private readonly List<(Slot Slot, double Width)> _slots = Merged(timeline);
 
     public IReadOnlyList<Figure> Figures() => [Answers(), Latency(), Stock(), Queue()];
 
     private Figure Answers()
     {
-        var plot = Empty("answers per second");
-        var width = SlotSeconds;
+        var plot = Empty();
         var top = 1.0;
         var present = new bool[Outcomes.Length];
-        foreach (var slot in _slots)
+        foreach (var (slot, width) in _slots)
         {
             var c = slot.Counts;
             long[] parts = [c.Accepted, c.Repeated, c.SoldOut, c.NotOpen + c.Closed + c.Paused + c.Unexpected, c.Limited + c.RateLimited, c.Errors];
@@ -67,16 +67,16 @@ internal sealed class RushPlots(RushResult result, RushTimeline timeline)
 
         Finish(plot, top);
         var legend = Outcomes.Where((_, index) => present[index]).ToList();
-        return new Figure("What buyers were told", SvgPlot.Render(plot, "answers", string.Create(CultureInfo.InvariantCulture,
+        return new Figure("What buyers were told", "answers per second", SvgPlot.Render(plot, "answers", string.Create(CultureInfo.InvariantCulture,
             $"Answers per second by kind; at most {top:N0} per second."), Width, Height), legend);
     }
 
     private Figure Latency()
     {
-        var plot = Empty("milliseconds (log scale)");
-        var known = _slots.Where(slot => slot.P50Ms is not null).ToList();
-        var lowest = Math.Floor(Math.Log10(Math.Max(0.1, known.Select(slot => slot.P50Ms!.Value).DefaultIfEmpty(1).Min())));
-        var highest = Math.Ceiling(Math.Log10(Math.Max(1, known.Select(slot => slot.MaxMs!.Value).DefaultIfEmpty(10).Max())));
+        var plot = Empty();
+        var known = _slots.Where(item => item.Slot.P50Ms is not null).ToList();
+        var lowest = Math.Floor(Math.Log10(Math.Max(0.1, known.Select(item => item.Slot.P50Ms!.Value).DefaultIfEmpty(1).Min())));
+        var highest = Math.Ceiling(Math.Log10(Math.Max(1, known.Select(item => item.Slot.MaxMs!.Value).DefaultIfEmpty(10).Max())));
         highest = Math.Max(highest, lowest + 1);
         Line(slot => slot.MaxMs!.Value, "rest", 1.5f);
         Line(slot => slot.P99Ms!.Value, "warn", 2.2f);
@@ -89,21 +89,21 @@ internal sealed class RushPlots(RushResult result, RushTimeline timeline)
 
         Finish(plot, highest, lowest);
         plot.Axes.Left.TickGenerator = ticks;
-        return new Figure("How long they waited", SvgPlot.Render(plot, "latency", string.Create(CultureInfo.InvariantCulture,
+        return new Figure("How long they waited", "milliseconds, log scale", SvgPlot.Render(plot, "latency", string.Create(CultureInfo.InvariantCulture,
             $"Latency over time on a log scale; over the whole run p50 {result.P50Ms:0.0} ms and p99 {result.P99Ms:0.0} ms."), Width, Height),
             [new("p50", "water"), new("p99", "warn"), new("slowest", "rest")]);
 
         void Line(Func<Slot, double> value, string token, float width)
         {
-            var line = plot.Add.ScatterLine(known.Select(slot => At(slot.From) + (SlotSeconds / 2)).ToArray(),
-                known.Select(slot => Math.Log10(Math.Max(0.01, value(slot)))).ToArray(), SvgPlot.Colour(token));
+            var line = plot.Add.ScatterLine(known.Select(item => At(item.Slot.From) + (item.Width / 2)).ToArray(),
+                known.Select(item => Math.Log10(Math.Max(0.01, value(item.Slot)))).ToArray(), SvgPlot.Colour(token));
             line.LineWidth = width;
         }
     }
 
     private Figure Stock()
     {
-        var plot = Empty("units left");
+        var plot = Empty();
         var samples = timeline.Samples;
         var step = plot.Add.ScatterLine(samples.Select(sample => At(sample.At)).ToArray(),
             samples.Select(sample => (double)sample.LeftUnits).ToArray(), SvgPlot.Colour("water"));
@@ -112,12 +112,12 @@ internal sealed class RushPlots(RushResult result, RushTimeline timeline)
         step.FillY = true;
         step.FillYColor = SvgPlot.Colour("water").WithAlpha(0.16);
         Finish(plot, samples.Select(sample => (double)sample.LeftUnits).DefaultIfEmpty(1).Max());
-        return new Figure("Stock", SvgPlot.Render(plot, "stock", "Units left in the pool over time.", Width, Height), [new("units left", "water")]);
+        return new Figure("Stock", "units left", SvgPlot.Render(plot, "stock", "Units left in the pool over time.", Width, Height), [new("in the pool", "water")]);
     }
 
     private Figure Queue()
     {
-        var plot = Empty("entries waiting");
+        var plot = Empty();
         var samples = timeline.Samples;
         var at = samples.Select(sample => At(sample.At)).ToArray();
         var depth = plot.Add.ScatterLine(at, samples.Select(sample => (double)sample.QueueDepth).ToArray(), SvgPlot.Colour("water"));
@@ -131,22 +131,19 @@ internal sealed class RushPlots(RushResult result, RushTimeline timeline)
         Finish(plot, samples.Select(sample => (double)sample.QueueDepth).DefaultIfEmpty(1).Max());
         var ageTop = samples.Select(sample => sample.OldestAgeMs).DefaultIfEmpty(1).Max();
         plot.Axes.SetLimitsY(0, Math.Max(1, ageTop) * Headroom, plot.Axes.Right);
-        plot.Axes.Right.Label.Text = "age, milliseconds";
         Style(plot.Axes.Right);
         plot.Axes.Right.IsVisible = true;
-        plot.Layout.Fixed(new PixelPadding(66, 66, 52, 10));
-        return new Figure("Queue", SvgPlot.Render(plot, "queue", string.Create(CultureInfo.InvariantCulture,
+        plot.Layout.Fixed(new PixelPadding(68, 62, 54, 8));
+        return new Figure("Queue", "entries waiting", SvgPlot.Render(plot, "queue", string.Create(CultureInfo.InvariantCulture,
             $"Queue depth and the oldest entry's age over time; at most {result.QueueDepthMax:N0} deep and {result.QueueAgeMaxMs:0} ms old."), Width, Height),
-            [new("waiting", "water"), new("age of the oldest", "warn")]);
+            [new("waiting", "water"), new("age of the oldest, ms (right)", "warn")]);
     }
 
     private const double Headroom = 1.18;
 
-    private double SlotSeconds => _slots.Count > 1 ? (_slots[1].From - _slots[0].From).TotalSeconds : timeline.SlotWidth.TotalSeconds;
-
     private double At(TimeSpan moment) => (moment - _opening).TotalSeconds;
 
-    private static Plot Empty(string yLabel)
+    private static Plot Empty()
     {
         var plot = new Plot();
         plot.FigureBackground.Color = Colors.Transparent;
@@ -154,13 +151,12 @@ internal sealed class RushPlots(RushResult result, RushTimeline timeline)
         plot.Grid.MajorLineColor = SvgPlot.Colour("line");
         plot.Grid.XAxisStyle.IsVisible = false;
         plot.Axes.Bottom.Label.Text = "seconds after the opening";
-        plot.Axes.Left.Label.Text = yLabel;
         Style(plot.Axes.Bottom);
         Style(plot.Axes.Left);
         plot.Axes.Left.FrameLineStyle.Width = 0;
         plot.Axes.Right.FrameLineStyle.Width = 0;
         plot.Axes.Top.FrameLineStyle.Width = 0;
-        plot.Layout.Fixed(new PixelPadding(66, 14, 52, 10));
+        plot.Layout.Fixed(new PixelPadding(68, 14, 54, 8));
         return plot;
     }
 
@@ -171,7 +167,8 @@ internal sealed class RushPlots(RushResult result, RushTimeline timeline)
         axis.Label.ForeColor = SvgPlot.Colour("muted");
         axis.TickLabelStyle.FontSize = 13;
         axis.TickLabelStyle.ForeColor = SvgPlot.Colour("muted");
-        axis.MajorTickStyle.Length = 0;
+        axis.MajorTickStyle.Color = Colors.Transparent;
+        axis.MajorTickStyle.Length = 5;
         axis.MinorTickStyle.Length = 0;
         axis.FrameLineStyle.Color = SvgPlot.Colour("rest");
         axis.FrameLineStyle.Width = axis is IYAxis ? 0 : 1;
@@ -185,11 +182,11 @@ internal sealed class RushPlots(RushResult result, RushTimeline timeline)
     // The same window of time in all four, room above for the marks, and the marks themselves.
     private void Finish(Plot plot, double top, double bottom = 0)
     {
-        var first = Math.Min(0, _slots.Where(slot => slot.Counts.Total > 0).Select(slot => At(slot.From)).DefaultIfEmpty(0).Min());
-        var last = Math.Max(_slots.Select(slot => At(slot.From) + SlotSeconds).DefaultIfEmpty(1).Max(),
+        var first = Math.Min(0, _slots.Where(item => item.Slot.Counts.Total > 0).Select(item => At(item.Slot.From)).DefaultIfEmpty(0).Min());
+        var last = Math.Max(_slots.Select(item => At(item.Slot.From) + item.Width).DefaultIfEmpty(1).Max(),
             timeline.Samples.Select(sample => At(sample.At)).DefaultIfEmpty(0).Max());
         var ceiling = bottom + (Math.Max(top - bottom, 1e-3) * Headroom);
-        plot.Axes.SetLimits(Math.Min(first, -0.13 * (last - first)), last, bottom, ceiling);
+        plot.Axes.SetLimits(Math.Min(first, -0.14 * (last - first)), last, bottom, ceiling);
         Mark(plot, 0, "opened", ceiling, Alignment.UpperRight);
         if (timeline.SoldOutAt is { } soldOut)
         {
@@ -209,10 +206,17 @@ internal sealed class RushPlots(RushResult result, RushTimeline timeline)
         text.OffsetY = 2;
     }
 
-    private static List<Slot> Merged(RushTimeline timeline)
+    // Neighbours become one until the page can tell the bars apart, but never across the opening: the slot before it may be short.
+    private static List<(Slot Slot, double Width)> Merged(RushTimeline timeline)
     {
         var factor = Math.Max(1, (timeline.Slots.Count + BarsMax - 1) / BarsMax);
-        return timeline.Slots.Chunk(factor).Select(chunk => new Slot(chunk[0].From, Sum(chunk), Worst(chunk, s => s.P50Ms), Worst(chunk, s => s.P99Ms), Worst(chunk, s => s.MaxMs))).ToList();
+        var merged = timeline.Slots.Where(slot => slot.From < timeline.Opening).Chunk(factor)
+            .Concat(timeline.Slots.Where(slot => slot.From >= timeline.Opening).Chunk(factor))
+            .Select(chunk => new Slot(chunk[0].From, Sum(chunk), Worst(chunk, s => s.P50Ms), Worst(chunk, s => s.P99Ms), Worst(chunk, s => s.MaxMs)))
+            .ToList();
+        var full = timeline.SlotWidth.TotalSeconds * factor;
+        return merged.Select((slot, index) =>
+            (slot, index + 1 < merged.Count ? Math.Min(full, (merged[index + 1].From - slot.From).TotalSeconds) : full)).ToList();
     }
 
     // Percentiles cannot be averaged; the worst of a few neighbours never flatters.

@@ -61,14 +61,14 @@ internal static class RushReport
         var errors = r.Errors5xx + r.ConnectionErrors;
         page.Append("<dl class=\"figures\">\n");
         Figure("Accepted", F($"{r.AcceptedPerSecond:N0}"), "/s", F($"{r.Accepted:N0} of {r.Buyers:N0} buyers"));
-        Figure("Half answered within", Ms(r.P50Ms), "ms", "p50");
-        Figure("99 % answered within", Ms(r.P99Ms), "ms", F($"p99; p99.9 {Ms(r.P999Ms)}, slowest {Ms(r.MaxMs)}"));
+        Figure("Wait, p50", Ms(r.P50Ms), "ms", "half of all answers came sooner");
+        Figure("Wait, p99", Ms(r.P99Ms), "ms", F($"slowest {Ms(r.MaxMs)} ms"));
         Figure("Errors", F($"{errors:N0}"), "", F($"{r.Errors5xx:N0} with 5xx, {r.ConnectionErrors:N0} cut off"), errors > 0);
         Figure("Queue age", F($"{r.QueueAgeP99Ms:N0}"), "ms", F($"p99 of the oldest; at most {r.QueueDepthMax:N0} waiting"));
         page.Append("</dl>\n");
 
-        void Figure(string name, string value, string unit, string under, bool bad = false) => page.Append(
-            $"<div><dt>{name}</dt><dd{(bad ? " class=\"bad\"" : "")}>{value}{(unit.Length > 0 ? $" <small>{unit}</small>" : "")}</dd><dd class=\"under\">{under}</dd></div>\n");
+        void Figure(string name, string value, string unit, string under, bool warn = false) => page.Append(
+            $"<div><dt>{name}</dt><dd{(warn ? " class=\"warn\"" : "")}>{value}{(unit.Length > 0 ? $" <small>{unit}</small>" : "")}</dd><dd class=\"under\">{under}</dd></div>\n");
     }
 
     private static void Plots(StringBuilder page, IReadOnlyList<Figure> figures)
@@ -76,7 +76,7 @@ internal static class RushReport
         page.Append("<div class=\"plots\">\n");
         foreach (var figure in figures)
         {
-            page.Append($"<figure>\n<figcaption><h3>{E(figure.Title)}</h3><ul>");
+            page.Append($"<figure>\n<figcaption><h3>{E(figure.Title)} <small>{E(figure.Unit)}</small></h3><ul>");
             foreach (var series in figure.Legend)
             {
                 page.Append($"<li><i style=\"background:var(--{series.Token})\"></i>{E(series.Name)}</li>");
@@ -103,7 +103,7 @@ internal static class RushReport
 
     private static void Pair(StringBuilder page, RushResult r)
     {
-        page.Append("<div class=\"pair\">\n<section>\n<h2>What buyers were told</h2>\n<div class=\"card\"><table>\n");
+        page.Append("<div class=\"pair\">\n<section>\n<h2>All answers</h2>\n<div class=\"card\"><table>\n");
         (string Name, long Count)[] told =
         [
             ("accepted", r.Accepted), ("you have it already", r.Repeated), ("sold out", r.SoldOut), ("limit reached", r.Limited), ("not open yet", r.NotOpen),
