@@ -44,7 +44,6 @@ internal static class RushReport
         Checks(page, result);
         Pair(page, result);
         page.Append("""
-            <footer>Latency counts from the planned moment of each click to its definite answer, so waiting for a free connection and asking again are in it.</footer>
             </main>
             </body>
             </html>
@@ -85,7 +84,11 @@ internal static class RushReport
             page.Append($"</ul></figcaption>\n{figure.Svg}\n</figure>\n");
         }
 
-        page.Append("</div>\n");
+        page.Append("""
+            </div>
+            <p class="small">Waiting counts from the planned moment of each click to its definite answer, so queueing for a connection and asking again are in it.</p>
+
+            """);
     }
 
     private static void Checks(StringBuilder page, RushResult result)

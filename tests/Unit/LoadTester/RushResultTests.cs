@@ -1,0 +1,116 @@
+using System.Text.Json;
+using Sluice.LoadTester;
+using Sluice.LoadTester.Audit;
+using Sluice.LoadTester.Claims;
+using Sluice.LoadTester.Measurements;
+using Sluice.LoadTester.Report;
+using Xunit;
+
+namespace Sluice.Tests.Unit.LoadTester;
+
+public sealed class RushResultTests
+{
+    // What demo, the capacity book and people's scripts read: a name that changes here breaks them.
+    private static readonly string[] Fields =
+    [
+        "verdict", "says", "saleId", "poolId", "title", "startedAt", "interrupted", "exclusive", "shape", "seed", "connections", "buyers", "requests",
+        "accepted", "repeated", "soldOut", "limited", "notOpen", "rateLimited", "otherRefusals", "errors5xx", "connectionErrors", "inDoubt", "seconds",
+        "requestsPerSecond", "acceptedSeconds", "acceptedPerSecond", "p50Ms", "p90Ms", "p99Ms", "p999Ms", "maxMs", "startLagP99Ms", "queueAgeP99Ms",
+        "queueAgeMaxMs", "queueDepthMax", "settleSeconds", "checks", "notes", "certificate", "reportPath", "ledgerPath", "command", "machine",
+    ];
+
+    [Fact]
+    public void ToJson_AnyResult_HasTheDocumentedFieldsOnOneLine()
+    {
+        var text = Result(RushAuditTests.Honest()).ToJson();
+        var json = JsonDocument.Parse(text).RootElement;
+        Assert.Equal(Fields, Names(json));
+        Assert.DoesNotContain('\n', text);
+        Assert.Equal("a.b.c", json.GetProperty("certificate").GetProperty("jws").GetString());
+        Assert.Equal(["name", "holds", "expected", "found", "says", "claimIds"], Names(json.GetProperty("checks")[0]));
+    }
+
+    [Fact]
+    public void Make_Counts_AddUpToTheRequests()
+    {
+        var r = Result(RushAuditTests.Honest());
+        Assert.Equal(r.Requests, r.Accepted + r.Repeated + r.SoldOut + r.Limited + r.NotOpen + r.RateLimited + r.OtherRefusals + r.Errors5xx + r.ConnectionErrors);
+        Assert.Equal((4, 1, 1, 1, 1), (r.Requests, r.Accepted, r.SoldOut, r.NotOpen, r.Errors5xx));
+    }
+
+    [Fact]
+    public void Make_HonestBooks_SaysHeldWithFigures() =>
+        Assert.Equal("Held: 3 of 5 sold, 20,000 buyers, nothing lost.", Result(RushAuditTests.Honest()).Says);
+
+    [Fact]
+    public void Make_ClaimsInDoubt_AreSaid() =>
+        Assert.Equal("Held: 3 of 5 sold, 20,000 buyers, nothing lost, 2 left in doubt.", Result(RushAuditTests.Honest() with { InDoubt = 2 }).Says);
+
+    [Fact]
+    public void Make_LostClaims_SaysBrokenWithTheirIds()
+    {
+        var r = Result(RushAuditTests.Honest() with { Found = new Dictionary<string, FoundClaim>(StringComparer.Ordinal) });
+        Assert.False(r.Held);
+        Assert.Equal("Broken: acknowledged-exist, expected 3, found 0 (claims 101, 102, 103).", r.Says);
+    }
+
+    [Fact]
+    public void Answered_Latency_CountsIntoTotalAndItsSlot()
+    {
+        var score = Board().Score();
+        Assert.InRange(score.Latency.P50Ms, 9.9, 10.2);
+        Assert.InRange(score.Latency.MaxMs, 39.9, 40.2);
+    }
+
+    [Fact]
+    public void Anchor_AtTheOpening_StartsANewSlotThere()
+    {
+        var slots = Board().Slots();
+        var opening = TimeSpan.FromSeconds(1.1);
+        Assert.Contains(slots, slot => slot.From == opening);
+        Assert.Equal(1, slots.Where(slot => slot.From < opening).Sum(slot => slot.Counts.NotOpen));
+        Assert.Equal(3, slots.Where(slot => slot.From >= opening).Sum(slot => slot.Counts.Total));
+    }
+
+    [Fact]
+    public void Render_Report_IsOneFileThatEscapesWhatItShows()
+    {
+        var html = RushReport.Render(Result(RushAuditTests.Honest()), Timeline());
+        Assert.Contains("Held: 3 of 5 sold", html, StringComparison.Ordinal);
+        Assert.Contains("&lt;b&gt;Kettle&lt;/b&gt;", html, StringComparison.Ordinal);
+        Assert.DoesNotContain("<b>Kettle</b>", html, StringComparison.Ordinal);
+        Assert.Equal(4, html.Split("<svg class=\"plot\"").Length - 1);
+        Assert.DoesNotContain("src=", html, StringComparison.Ordinal);
+        Assert.DoesNotContain("href=", html, StringComparison.Ordinal);
+        Assert.DoesNotContain("url(http", html, StringComparison.Ordinal);
+    }
+
+    private static string[] Names(JsonElement json) => json.EnumerateObject().Select(field => field.Name).ToArray();
+
+    private static Scoreboard Board()
+    {
+        var board = new Scoreboard(TimeSpan.FromMilliseconds(250));
+        Add(1.0, 5, 409, "not-open");
+        board.Anchor(TimeSpan.FromSeconds(1.1));
+        Add(1.2, 10, 202, null, isNew: true);
+        Add(1.4, null, 503, "unavailable");
+        Add(1.9, 40, 409, "sold-out");
+        return board;
+
+        void Add(double at, double? ms, int status, string? code, bool isNew = false) => board.Answered(
+            ClaimAnswer.From(status, isNew ? "101" : null, code, null), isNew, TimeSpan.FromSeconds(at),
+            ms is { } value ? TimeSpan.FromMilliseconds(value) : null);
+    }
+
+    private static RushTimeline Timeline()
+    {
+        var board = Board();
+        return new RushTimeline(TimeSpan.FromSeconds(1.1), board.SoldOutAt, board.SlotWidth, board.Slots(),
+            [new(TimeSpan.FromSeconds(1), 5, 0, 0), new(TimeSpan.FromSeconds(2), 2, 7, 30)]);
+    }
+
+    private static RushResult Result(AuditEvidence evidence) => Verdict.Make(
+        new RushOptions { Url = new Uri("http://127.0.0.1:8080"), SaleId = "7", ApiKey = "secret" },
+        new Sale("7", "7", "<b>Kettle</b>", 5, 1, "open", null), evidence, Board(), Timeline(), DateTimeOffset.UnixEpoch, TimeSpan.FromSeconds(2),
+        TimeSpan.FromSeconds(0.5), interrupted: false, []);
+}
