@@ -1,4 +1,3 @@
-using System.Globalization;
 using Sluice.LoadTester.Arrivals;
 using Sluice.LoadTester.Audit;
 using Sluice.LoadTester.Claims;
@@ -86,8 +85,9 @@ internal sealed class Rush(RushOptions options, IScreen screen, TimeProvider tim
             };
 
             // Step 8: judge.
-            var timeline = new RushTimeline(opening.At, _board.SoldOutAt, _board.SlotWidth, _board.Slots(), sampler.Samples);
-            return (Verdict.Make(options, sale, evidence, _board, timeline, _clock.StartedAt, lastAnswer, settled,
+            var score = _board.Score();
+            var timeline = new RushTimeline(opening.At, score.SoldOutAt, _board.SlotWidth, _board.Slots(), sampler.Samples);
+            return (Verdict.Make(options, sale, evidence, score, timeline, _clock.StartedAt, lastAnswer, settled,
                 stop.IsCancellationRequested, _notes), timeline);
         }
         finally

@@ -9,15 +9,14 @@ namespace Sluice.LoadTester;
 /// <summary>Turns what was measured and judged into the one object that the JSON, the summary and the report show.</summary>
 internal static class Verdict
 {
-    public static RushResult Make(RushOptions options, Sale sale, AuditEvidence evidence, Scoreboard board, RushTimeline timeline,
+    public static RushResult Make(RushOptions options, Sale sale, AuditEvidence evidence, Score score, RushTimeline timeline,
         DateTimeOffset startedAt, TimeSpan lastAnswer, TimeSpan settled, bool interrupted, IReadOnlyList<string> notes)
     {
         var checks = RushAudit.Judge(evidence);
         var held = checks.All(check => check.Holds);
-        var score = board.Score();
         var counts = score.Counts;
         var seconds = Math.Max(0.001, (lastAnswer - timeline.Opening).TotalSeconds);
-        var acceptedSeconds = board.LastAcceptedAt is { } last ? Math.Max(0.001, (last - timeline.Opening).TotalSeconds) : 0;
+        var acceptedSeconds = score.LastAcceptedAt is { } last ? Math.Max(0.001, (last - timeline.Opening).TotalSeconds) : 0;
         var (ageP99, ageMax) = PoolSampler.QueueAge(timeline.Samples);
         return new RushResult
         {

@@ -8,7 +8,9 @@ internal sealed record Slot(TimeSpan From, OutcomeCounts Counts, double? P50Ms, 
 
 internal sealed record Percentiles(double P50Ms, double P90Ms, double P99Ms, double P999Ms, double MaxMs);
 
-internal sealed record Score(OutcomeCounts Counts, Percentiles Latency, double StartLagP99Ms);
+/// <param name="SoldOutAt">The first answer that said sold out, on the run's clock.</param>
+/// <param name="LastAcceptedAt">The latest new acceptance.</param>
+internal sealed record Score(OutcomeCounts Counts, Percentiles Latency, double StartLagP99Ms, TimeSpan? SoldOutAt, TimeSpan? LastAcceptedAt);
 
 /// <summary>Counts and latencies, in total and per slot of the time line. One short lock per answer.</summary>
 internal sealed class Scoreboard(TimeSpan slotWidth)
@@ -22,18 +24,14 @@ internal sealed class Scoreboard(TimeSpan slotWidth)
     private readonly LongHistogram _total = new(MicrosecondsMax, 3);
     private readonly LongHistogram _startLag = new(MicrosecondsMax, 2);
     private readonly LongHistogram _slotLatency = new(MicrosecondsMax, 2);
+    private readonly SlotGrid _grid = new(slotWidth);
     private readonly List<Slot> _slots = [];
     private OutcomeCounts _counts;
     private OutcomeCounts _slotCounts;
-    private TimeSpan _gridFrom;
-    private int _slotIndex;
+    private TimeSpan? _soldOutAt;
+    private TimeSpan? _lastAcceptedAt;
 
     public TimeSpan SlotWidth => slotWidth;
-
-    /// <summary>The first answer that said sold out, on the run's clock.</summary>
-    public TimeSpan? SoldOutAt { get; private set; }
-
-    public TimeSpan? LastAcceptedAt { get; private set; }
 
     /// <param name="lag">From the moment a request was due to the moment a connection was free for it: the load tester's own part.</param>
     public void Started(TimeSpan lag)
@@ -61,12 +59,12 @@ internal sealed class Scoreboard(TimeSpan slotWidth)
 
             if (answer.Outcome == ClaimOutcome.SoldOut)
             {
-                SoldOutAt ??= now;
+                _soldOutAt ??= now;
             }
 
             if (isNew)
             {
-                LastAcceptedAt = now;
+                _lastAcceptedAt = now;
             }
         }
     }
@@ -79,13 +77,13 @@ internal sealed class Scoreboard(TimeSpan slotWidth)
         {
             if (_counts.Total == 0)
             {
-                _gridFrom = opening - (slotWidth * Math.Floor(opening / slotWidth));
+                _grid.Align(opening);
                 return;
             }
 
             CloseSlotsLocked(opening);
             CloseSlotLocked();
-            (_gridFrom, _slotIndex) = (opening, 0);
+            _grid.Restart(opening);
         }
     }
 
@@ -93,7 +91,7 @@ internal sealed class Scoreboard(TimeSpan slotWidth)
     {
         lock (_gate)
         {
-            return new Score(_counts, Percentiles(_total), Milliseconds(_startLag, 99));
+            return new Score(_counts, Percentiles(_total), Milliseconds(_startLag, 99), _soldOutAt, _lastAcceptedAt);
         }
     }
 
@@ -107,9 +105,10 @@ internal sealed class Scoreboard(TimeSpan slotWidth)
 
     private void CloseSlotsLocked(TimeSpan now)
     {
-        for (var index = (int)((now - _gridFrom) / slotWidth); _slotIndex < index && _slots.Count < SlotsMax; _slotIndex++)
+        while (_slots.Count < SlotsMax && _grid.IsOver(now))
         {
             CloseSlotLocked();
+            _grid.Next();
         }
     }
 
@@ -123,7 +122,7 @@ internal sealed class Scoreboard(TimeSpan slotWidth)
     private Slot SlotLocked()
     {
         var any = _slotLatency.TotalCount > 0;
-        return new Slot(_gridFrom + (slotWidth * _slotIndex), _slotCounts, any ? Milliseconds(_slotLatency, 50) : null,
+        return new Slot(_grid.From, _slotCounts, any ? Milliseconds(_slotLatency, 50) : null,
             any ? Milliseconds(_slotLatency, 99) : null, any ? Milliseconds(_slotLatency, 100) : null);
     }
 

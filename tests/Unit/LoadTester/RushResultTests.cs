@@ -1,7 +1,6 @@
 using System.Text.Json;
 using Sluice.LoadTester;
 using Sluice.LoadTester.Audit;
-using Sluice.LoadTester.Claims;
 using Sluice.LoadTester.Measurements;
 using Sluice.LoadTester.Report;
 using Xunit;
@@ -55,21 +54,36 @@ public sealed class RushResultTests
     }
 
     [Fact]
-    public void Answered_Latency_CountsIntoTotalAndItsSlot()
+    public void Make_AcceptedPerSecond_CountsToTheLastAcceptance()
     {
-        var score = Board().Score();
-        Assert.InRange(score.Latency.P50Ms, 9.9, 10.2);
-        Assert.InRange(score.Latency.MaxMs, 39.9, 40.2);
+        var r = Result(RushAuditTests.Honest());
+        Assert.Equal((0.5, 2, 0.9), (r.AcceptedSeconds, r.AcceptedPerSecond, r.Seconds));
     }
 
     [Fact]
-    public void Anchor_AtTheOpening_StartsANewSlotThere()
+    public void Restart_AtTheOpening_StartsANewSlotThere()
     {
-        var slots = Board().Slots();
+        var grid = new SlotGrid(TimeSpan.FromMilliseconds(250));
+        Assert.True(grid.IsOver(TimeSpan.FromSeconds(0.25)));
+        grid.Next();
+        grid.Restart(TimeSpan.FromSeconds(0.33));
+        Assert.False(grid.IsOver(TimeSpan.FromSeconds(0.57)));
+        Assert.True(grid.IsOver(TimeSpan.FromSeconds(0.58)));
+        Assert.Equal(TimeSpan.FromSeconds(0.33), grid.From);
+    }
+
+    [Fact]
+    public void Align_ToAnOpeningToCome_LeadsUpToItInWholeSlots()
+    {
+        var grid = new SlotGrid(TimeSpan.FromMilliseconds(250));
         var opening = TimeSpan.FromSeconds(1.1);
-        Assert.Contains(slots, slot => slot.From == opening);
-        Assert.Equal(1, slots.Where(slot => slot.From < opening).Sum(slot => slot.Counts.NotOpen));
-        Assert.Equal(3, slots.Where(slot => slot.From >= opening).Sum(slot => slot.Counts.Total));
+        grid.Align(opening);
+        while (grid.From < opening)
+        {
+            grid.Next();
+        }
+
+        Assert.Equal(opening, grid.From);
     }
 
     [Fact]
@@ -87,30 +101,23 @@ public sealed class RushResultTests
 
     private static string[] Names(JsonElement json) => json.EnumerateObject().Select(field => field.Name).ToArray();
 
-    private static Scoreboard Board()
+    private static Score Score()
     {
-        var board = new Scoreboard(TimeSpan.FromMilliseconds(250));
-        Add(1.0, 5, 409, "not-open");
-        board.Anchor(TimeSpan.FromSeconds(1.1));
-        Add(1.2, 10, 202, null, isNew: true);
-        Add(1.4, null, 503, "unavailable");
-        Add(1.9, 40, 409, "sold-out");
-        return board;
-
-        void Add(double at, double? ms, int status, string? code, bool isNew = false) => board.Answered(
-            ClaimAnswer.From(status, isNew ? "101" : null, code, null), isNew, TimeSpan.FromSeconds(at),
-            ms is { } value ? TimeSpan.FromMilliseconds(value) : null);
+        var counts = new OutcomeCounts { Accepted = 1, NotOpen = 1, Errors5xx = 1, SoldOut = 1 };
+        return new Score(counts, new Percentiles(10, 20, 30, 40, 50), 1, TimeSpan.FromSeconds(1.7), TimeSpan.FromSeconds(1.6));
     }
 
-    private static RushTimeline Timeline()
-    {
-        var board = Board();
-        return new RushTimeline(TimeSpan.FromSeconds(1.1), board.SoldOutAt, board.SlotWidth, board.Slots(),
-            [new(TimeSpan.FromSeconds(1), 5, 0, 0), new(TimeSpan.FromSeconds(2), 2, 7, 30)]);
-    }
+    private static RushTimeline Timeline() => new(TimeSpan.FromSeconds(1.1), TimeSpan.FromSeconds(1.7), TimeSpan.FromSeconds(0.25),
+        [
+            new(TimeSpan.FromSeconds(0.85), new OutcomeCounts { NotOpen = 1 }, 5, 5, 5),
+            new(TimeSpan.FromSeconds(1.1), new OutcomeCounts { Accepted = 1, Errors5xx = 1 }, 10, 10, 10),
+            new(TimeSpan.FromSeconds(1.35), default, null, null, null),
+            new(TimeSpan.FromSeconds(1.6), new OutcomeCounts { SoldOut = 1 }, 40, 40, 40),
+        ],
+        [new(TimeSpan.FromSeconds(1), 5, 0, 0), new(TimeSpan.FromSeconds(2), 2, 7, 30)]);
 
     private static RushResult Result(AuditEvidence evidence) => Verdict.Make(
         new RushOptions { Url = new Uri("http://127.0.0.1:8080"), SaleId = "7", ApiKey = "secret" },
-        new Sale("7", "7", "<b>Kettle</b>", 5, 1, "open", null), evidence, Board(), Timeline(), DateTimeOffset.UnixEpoch, TimeSpan.FromSeconds(2),
+        new Sale("7", "7", "<b>Kettle</b>", 5, 1, "open", null), evidence, Score(), Timeline(), DateTimeOffset.UnixEpoch, TimeSpan.FromSeconds(2),
         TimeSpan.FromSeconds(0.5), interrupted: false, []);
 }
