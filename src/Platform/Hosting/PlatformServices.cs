@@ -20,6 +20,7 @@ public static class PlatformServices
         services.AddSingleton(TimeProvider.System);
         services.AddSingleton(provider => new ClaimIds(node.NodeId, provider.GetRequiredService<TimeProvider>()));
 
+        services.AddSingleton<PoolMetrics>();
         services.AddSingleton<QueueSignal>();
         services.AddSingleton<PoolRebuilder>();
         services.AddSingleton<PoolStore>();

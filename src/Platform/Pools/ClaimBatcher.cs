@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using Sluice.Platform.Hosting;
 using Sluice.Platform.Redis;
@@ -22,7 +23,7 @@ internal sealed class PendingClaim(string userId, int units, string key, long cl
 /// Claims of one pool on their way to Redis. While one script call is in flight, further requests gather and form the next call: the busier, the larger the calls,
 /// and no request ever waits for a timer. One call carries the ack barrier for all of its claims.
 /// </summary>
-internal sealed class ClaimBatcher(long poolId, PoolKeys keys, RedisConnection redis, PoolRebuilder rebuilder, PoolsOptions options, int lagMax, Action<long, long> onAnswer)
+internal sealed class ClaimBatcher(long poolId, PoolKeys keys, RedisConnection redis, PoolRebuilder rebuilder, PoolsOptions options, PoolMetrics metrics, int lagMax, Action<long, long> onAnswer)
 {
     private static readonly RedisScript ClaimScript = RedisScript.Load("Claim.lua");
 
@@ -96,6 +97,7 @@ internal sealed class ClaimBatcher(long poolId, PoolKeys keys, RedisConnection r
 
     private async Task AskAsync(List<PendingClaim> batch, bool mayRebuild)
     {
+        var started = Stopwatch.GetTimestamp();
         var arguments = new RedisValue[2 + (batch.Count * 4)];
         arguments[0] = await redis.RunAsync();
         arguments[1] = lagMax;
@@ -125,6 +127,8 @@ internal sealed class ClaimBatcher(long poolId, PoolKeys keys, RedisConnection r
             await redis.BarrierAsync();
             FaultPoints.Reach("claim.logged");
         }
+
+        metrics.Answered(letters, Stopwatch.GetElapsedTime(started));
 
         // Step 5: answer.
         var left = (long)answer[1];

@@ -15,7 +15,7 @@ namespace Sluice.Platform.Pools;
 /// Delivered twice, a claim has no second effect: its id is the primary key.
 /// </summary>
 public sealed partial class ClaimWriter(
-    Database database, PoolRebuilder rebuilder, ClaimWaiters waiters, IEnumerable<IPoolKind> poolKinds, TimeProvider time, ILogger<ClaimWriter> log)
+    Database database, PoolRebuilder rebuilder, ClaimWaiters waiters, IEnumerable<IPoolKind> poolKinds, PoolMetrics metrics, TimeProvider time, ILogger<ClaimWriter> log)
     : IQueueUse
 {
     private static readonly TimeSpan PartitionsAge = TimeSpan.FromSeconds(1);
@@ -60,6 +60,7 @@ public sealed partial class ClaimWriter(
 
         var rejected = await database.WriteAsync(transaction => WriteAsync(transaction, poolId, claims));
         waiters.Announce(claims);
+        metrics.Committed(claims.Count - rejected, rejected);
         if (rejected > 0)
         {
             // Redis sold what SQL does not have: it forgot something. Nothing more is sold until it was rebuilt.

@@ -9,7 +9,7 @@ namespace Sluice.Platform.Pools;
 /// The way of a claim on this node; README.md in this folder numbers its steps. Accepted means: logged as <see cref="PoolsOptions.Durability"/> says, and never sold twice.
 /// </summary>
 public sealed class PoolClaims(
-    PoolStore pools, RedisConnection redis, PoolRebuilder rebuilder, ClaimIds ids, ClaimWaiters waiters, QueueSignal queueSignal,
+    PoolStore pools, RedisConnection redis, PoolRebuilder rebuilder, ClaimIds ids, ClaimWaiters waiters, QueueSignal queueSignal, PoolMetrics metrics,
     PoolsOptions options, WriteQueueOptions queueOptions, TimeProvider time)
 {
     // One lane for each pool that was asked for here: bounded by the pools that exist.
@@ -70,7 +70,7 @@ public sealed class PoolClaims(
     {
         var keys = new PoolKeys(poolId);
         var soldOut = new SoldOutBelief(keys, redis, options, time);
-        return new Lane(new ClaimBatcher(poolId, keys, redis, rebuilder, options, queueOptions.LagMax, soldOut.Hear), soldOut, kind);
+        return new Lane(new ClaimBatcher(poolId, keys, redis, rebuilder, options, metrics, queueOptions.LagMax, soldOut.Hear), soldOut, kind);
     }
 
     private sealed record Lane(ClaimBatcher Batcher, SoldOutBelief SoldOut, string Kind);

@@ -15,6 +15,8 @@ namespace Sluice.Platform.Pools;
 public sealed record PoolView(
     string Id, string Kind, string Title, string State, long CapacityUnits, long LeftUnits, long QueueDepth, long OldestAgeMs, long DeadLetters, long Version);
 
+public sealed record PoolName(string Id, string Kind, string Title, string State);
+
 public sealed record ClaimsLookup(IReadOnlyList<string>? ClaimIds);
 
 public sealed record ClaimRowView(string ClaimId, string UserId, string PoolId, int Units, string State, string? Reason, string? OrderId);
@@ -28,7 +30,7 @@ public sealed record Moved(int Count);
 /// <summary>The routes of pools: certificates for everybody, the inside for the shop's servers.</summary>
 public static class PoolRoutes
 {
-    public const int LookupIdsMax = 1_000;
+    public const int LookupIdsMax = 1_000, PoolsMax = 10_000;
 
     public static void Map(IEndpointRouteBuilder routes)
     {
@@ -36,6 +38,7 @@ public static class PoolRoutes
             .WithSummary("The pool's certificate, signed").Produces<SignedCertificate>();
         routes.MapGet("/.well-known/sluice-keys", (Certificates certificates) => Results.Text(certificates.PublicKeys().ToJsonString(), "application/jwk-set+json"))
             .For(AccessRule.Public).WithTags("Proof").WithSummary("The public keys that certificates are signed with (JWK set)");
+        routes.MapGet("/v1/pools", ListAsync).For(AccessRule.Server).WithTags("Pools").WithSummary("Every pool, newest first").Produces<Page<PoolName>>();
         routes.MapGet("/v1/pools/{id}", PoolAsync).For(AccessRule.Server).WithTags("Pools").WithSummary("A pool from the inside: units left, queue, dead letters").Produces<PoolView>();
         routes.MapPost("/v1/claims/lookup", LookupAsync).For(AccessRule.Server).WithTags("Pools").WithSummary("Up to 1,000 claims as SQL has them").Produces<Page<ClaimRowView>>();
         routes.MapGet("/v1/pools/{id}/dead-letters", DeadLettersAsync).For(AccessRule.Server).WithTags("Pools").WithSummary("Entries that could not be written, and why").Produces<Page<DeadLetterView>>();
@@ -48,6 +51,10 @@ public static class PoolRoutes
         Names.TryId(id, out var poolId) && await certificates.GetAsync(poolId) is { } certificate
             ? Results.Json(certificate, CertificateJson.Default.SignedCertificate)
             : Problem.NotFound("pool");
+
+    private static async Task<IResult> ListAsync(PoolStore pools) => Results.Json(
+        new Page<PoolName>([.. (await pools.ListAsync(PoolsMax)).Select(pool => new PoolName(Names.Id(pool.Id), pool.Kind, pool.Title, PoolStore.GateName(pool.Gate)))], null),
+        PoolsJson.Default.PagePoolName);
 
     private static async Task<IResult> PoolAsync(string id, PoolStore pools, RedisConnection redis, TimeProvider time)
     {
@@ -149,6 +156,7 @@ public static class PoolRoutes
 
 [JsonSourceGenerationOptions(JsonSerializerDefaults.Web, NumberHandling = JsonNumberHandling.Strict, UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow)]
 [JsonSerializable(typeof(PoolView))]
+[JsonSerializable(typeof(Page<PoolName>))]
 [JsonSerializable(typeof(ClaimsLookup))]
 [JsonSerializable(typeof(Page<ClaimRowView>))]
 [JsonSerializable(typeof(Page<DeadLetterView>))]
