@@ -36,6 +36,7 @@ public sealed class CatalogModule : IModule
 
 public sealed record ProductRequest(string? Title, string? Description, string? ImageUrl);
 
+[method: Dapper.ExplicitConstructor]
 public sealed record ProductView(string Sku, string Title, string? Description, string? ImageUrl, long Version);
 
 internal static class Products

@@ -21,7 +21,7 @@ internal static class ClaimUnits
     private const int UnitsMax = 1_000, BodyBytesMax = 1_024, WaitSecondsMax = 20;
 
     public static void Map(IEndpointRouteBuilder routes) => routes.MapPost("/v1/flash-sales/{id}/claims", HandleAsync).For(AccessRule.User)
-        .WithMetadata(new BodyLimit(BodyBytesMax)).Accepts<ClaimRequest>(isOptional: true, "application/json")
+        .WithMetadata(new BodyLimit(BodyBytesMax), new RequestBody(typeof(ClaimRequest), IsRequired: false))
         .WithTags("Claims").WithSummary("Claim units of a sale").Produces<ClaimView>(202).Produces<ClaimView>(201).Produces<ClaimView>(200);
 
     private static async Task<IResult> HandleAsync(string id, HttpContext context, PoolClaims claims, ClaimWaiters waiters, ClaimViews views, UserRateLimit rateLimit)

@@ -7,6 +7,7 @@ using Sluice.Platform.Pools;
 namespace Sluice.Modules.FlashSales;
 
 /// <summary>The row of <c>flash_sales</c>. Its stock, gate and times are those of the pool with the same id.</summary>
+[method: Dapper.ExplicitConstructor]
 internal sealed record FlashSale(long Id, string Sku, string Title, long PriceCents, long? ListPriceCents, string Currency, long PaymentTimeoutMs)
 {
     /// <summary>The kind of pool that a flash sale is.</summary>

@@ -23,6 +23,7 @@ internal enum PaymentOutcome
 }
 
 /// <summary>The row of <c>orders</c>; times in Unix milliseconds.</summary>
+[method: Dapper.ExplicitConstructor]
 internal sealed record Order(
     long Id, long SaleId, string UserId, string Sku, string Title, long Units, long PriceCents, string Currency, OrderState State, long CreatedAt, long PayBy, long? PaidAt)
 {

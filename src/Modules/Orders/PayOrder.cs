@@ -34,7 +34,7 @@ internal sealed class PayOrder(Database database, string secret, TimeProvider ti
     public static void Map(IEndpointRouteBuilder routes)
     {
         routes.MapPost("/v1/orders/{id}/pay", (string id, HttpContext context, PayOrder pay) => pay.CallbackAsync(id, context)).For(AccessRule.Public)
-            .WithMetadata(new BodyLimit(BodyBytesMax)).Accepts<PaymentCallback>("application/json")
+            .WithMetadata(new BodyLimit(BodyBytesMax), new RequestBody(typeof(PaymentCallback), IsRequired: true))
             .WithTags("Orders").WithSummary("The payment provider's signed callback").Produces<PaymentAnswer>();
         routes.MapPost("/v1/orders/{id}/test-payment", (string id, HttpContext context, PayOrder pay, OrdersOptions options) => pay.TestAsync(id, context, options))
             .For(AccessRule.User).WithTags("Orders").WithSummary("Play the payment provider (demo)").Produces<PaymentAnswer>();

@@ -7,3 +7,8 @@ public sealed class BodyLimit(long bytesMax) : IRequestSizeLimitMetadata
 {
     public long? MaxRequestBodySize => bytesMax;
 }
+
+/// <summary>
+/// The body of a route that reads it itself, for the API document. Not ASP.NET's own metadata for it: that one turns requests without a Content-Type away in routing, as 404.
+/// </summary>
+public sealed record RequestBody(Type Type, bool IsRequired);

@@ -9,6 +9,9 @@ namespace Sluice.Platform.Http;
 /// </summary>
 public sealed class Problem(int status, string code, string title, string detail) : IResult
 {
+    // The answer is JSON and says so (nosniff), never part of a page: apostrophes may stay apostrophes.
+    private static readonly JsonWriterOptions WriterOptions = new() { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
     public string Code => code;
 
     public int Status => status;
@@ -37,7 +40,7 @@ public sealed class Problem(int status, string code, string title, string detail
         }
 
         using var buffer = new PooledBuffer();
-        using (var json = new Utf8JsonWriter(buffer))
+        using (var json = new Utf8JsonWriter(buffer, WriterOptions))
         {
             json.WriteStartObject();
             json.WriteString("type", $"https://sluice.dev/problems/{code}");

@@ -19,6 +19,7 @@ public enum Gate
 /// <param name="PerUserLimit">Units that one user may hold, ≥ 1.</param>
 /// <param name="Version">Goes up by one with each change of gate, times, limit or capacity.</param>
 /// <param name="AppliedVersion">The newest version that Redis is known to have.</param>
+[method: Dapper.ExplicitConstructor]
 public sealed record Pool(
     long Id,
     string Kind,

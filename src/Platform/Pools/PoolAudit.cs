@@ -1,5 +1,6 @@
 using System.Data.Common;
 using System.Runtime.InteropServices;
+using System.Text.Json.Serialization;
 using Dapper;
 using Sluice.Platform.Hosting;
 using Sluice.Platform.Redis;
@@ -31,7 +32,7 @@ public enum Verdict
 /// <param name="AcceptedClaims">Claims in SQL: confirmed and released.</param>
 public sealed record AuditResult(
     int Version,
-    long PoolId,
+    [property: JsonNumberHandling(JsonNumberHandling.WriteAsString | JsonNumberHandling.AllowReadingFromString)] long PoolId,
     string Title,
     DateTime IssuedAt,
     Verdict Verdict,

@@ -79,5 +79,6 @@ public sealed class Releases(Database database, RedisConnection redis, PoolClaim
         return settled;
     }
 
+    [method: Dapper.ExplicitConstructor]
     private sealed record Row(long Id, long PoolId, string UserId, int Units);
 }
