@@ -16,7 +16,7 @@ static int Usage()
 {
     Console.Error.WriteLine("""
         sluice-baseline bare --urls http://127.0.0.1:<port>
-        sluice-baseline textbook --urls http://127.0.0.1:<port> --data <folder> [--stock 10000000]
+        sluice-baseline textbook --urls http://127.0.0.1:<port> --data <folder>
         sluice-baseline insert-limit --data <folder> [--rows 300000] [--batch 500] [--users scattered|ordered]
         """);
     return 2;

@@ -13,7 +13,6 @@ namespace Sluice.Bench.Baseline;
 /// </remarks>
 internal sealed class Textbook : IDisposable
 {
-    private const long SaleId = 7301;
     private const long PriceCents = 4_900;
     private const int WaitersMax = 10_000;
 
@@ -25,10 +24,9 @@ internal sealed class Textbook : IDisposable
 
     private enum Outcome { Ordered, SoldOut, LimitReached }
 
-    private Textbook(string folder, long stockUnits)
+    private Textbook(string folder)
     {
         connection = Database.Create(folder, Database.OrdersTable + "CREATE TABLE sales (id INTEGER PRIMARY KEY, left_units INTEGER NOT NULL);");
-        Database.Execute(connection, string.Create(CultureInfo.InvariantCulture, $"INSERT INTO sales VALUES ({SaleId}, {stockUnits})"));
         stock = Command("SELECT left_units FROM sales WHERE id = @sale", "@sale");
         held = Command("SELECT COUNT(*) FROM orders WHERE sale_id = @sale AND user_id = @user", "@sale", "@user");
         take = Command("UPDATE sales SET left_units = left_units - @units WHERE id = @sale AND left_units >= @units", "@sale", "@units");
@@ -40,17 +38,18 @@ internal sealed class Textbook : IDisposable
     {
         var builder = Hosting.Build(args);
         var folder = builder.Configuration["data"] ?? throw new InvalidOperationException("--data <folder> is missing");
-        using var sale = new Textbook(folder, builder.Configuration.GetValue("stock", 10_000_000L));
+        using var shop = new Textbook(folder);
         var app = builder.Build();
 
-        app.MapPost("/textbook/claims", (HttpContext context, ClaimRequest request) => sale.AnswerAsync(context, request));
-        app.MapGet("/textbook/orders", () => sale.Count().ToString(CultureInfo.InvariantCulture));
+        app.MapPut("/textbook/{sale:long}", (long sale, long stock) => shop.Open(sale, stock));
+        app.MapPost("/textbook/{sale:long}/claims", (HttpContext context, long sale, ClaimRequest request) => shop.AnswerAsync(context, sale, request));
+        app.MapGet("/textbook/{sale:long}/orders", (long sale) => shop.Count(sale).ToString(CultureInfo.InvariantCulture));
         app.MapGet("/health/ready", () => TypedResults.Ok());
         await app.RunAsync();
         return 0;
     }
 
-    private async Task<IResult> AnswerAsync(HttpContext context, ClaimRequest request)
+    private async Task<IResult> AnswerAsync(HttpContext context, long sale, ClaimRequest request)
     {
         string authorization = context.Request.Headers.Authorization.ToString();
         if (!authorization.StartsWith("Bearer ", StringComparison.Ordinal)) return TypedResults.StatusCode(StatusCodes.Status401Unauthorized);
@@ -63,7 +62,7 @@ internal sealed class Textbook : IDisposable
         await writer.WaitAsync(context.RequestAborted);
         try
         {
-            return Order(authorization["Bearer ".Length..], request.Units, out var id) switch
+            return Order(sale, authorization["Bearer ".Length..], request.Units, out var id) switch
             {
                 Outcome.Ordered => TypedResults.Json(new ClaimAnswer(id.ToString(CultureInfo.InvariantCulture), "confirmed"),
                     Wire.Default.ClaimAnswer, statusCode: StatusCodes.Status201Created),
@@ -77,27 +76,41 @@ internal sealed class Textbook : IDisposable
         }
     }
 
-    private Outcome Order(string user, int units, out long id)
+    private Outcome Order(long sale, string user, int units, out long id)
     {
         id = 0;
         using var transaction = connection.BeginTransaction(deferred: false);
-        if ((long)Run(stock, transaction, SaleId).ExecuteScalar()! < units) return Outcome.SoldOut;
-        if ((long)Run(held, transaction, SaleId, user).ExecuteScalar()! > 0) return Outcome.LimitReached;
-        if (Run(take, transaction, SaleId, (long)units).ExecuteNonQuery() == 0) return Outcome.SoldOut;
+        if ((long)Run(stock, transaction, sale).ExecuteScalar()! < units) return Outcome.SoldOut;
+        if ((long)Run(held, transaction, sale, user).ExecuteScalar()! > 0) return Outcome.LimitReached;
+        if (Run(take, transaction, sale, (long)units).ExecuteNonQuery() == 0) return Outcome.SoldOut;
         id = ++lastId;
-        Run(insert, transaction, id, SaleId, user, (long)units, PriceCents * units, TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds()).ExecuteNonQuery();
+        Run(insert, transaction, id, sale, user, (long)units, PriceCents * units, TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds()).ExecuteNonQuery();
         transaction.Commit();
         return Outcome.Ordered;
     }
 
-    private long Count()
+    private void Open(long sale, long stockUnits) =>
+        Locked(() => Database.Execute(connection, string.Create(CultureInfo.InvariantCulture, $"INSERT INTO sales VALUES ({sale}, {stockUnits})")));
+
+    private long Count(long sale)
+    {
+        long orders = 0;
+        Locked(() =>
+        {
+            using var count = Command("SELECT COUNT(*) FROM orders WHERE sale_id = @sale", "@sale");
+            count.Parameters[0].Value = sale;
+            orders = (long)count.ExecuteScalar()!;
+        });
+        return orders;
+    }
+
+    // For the two calls outside the measurement.
+    private void Locked(Action action)
     {
         writer.Wait();
         try
         {
-            using var count = connection.CreateCommand();
-            count.CommandText = "SELECT COUNT(*) FROM orders";
-            return (long)count.ExecuteScalar()!;
+            action();
         }
         finally
         {
