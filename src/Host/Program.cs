@@ -1,1 +1,3 @@
-return 0;
+using Sluice.Host;
+
+return await Commands.RunAsync(args);

@@ -1,0 +1,44 @@
+using Sluice.Platform.Hosting;
+using Sluice.Platform.Http;
+using Sluice.Platform.Pools;
+using Sluice.Platform.Redis;
+using Sluice.Platform.Sql;
+
+namespace Sluice.Host;
+
+/// <summary><c>/health/live</c>: the process runs. <c>/health/ready</c>: it can take claims, or which engine is missing.</summary>
+internal static class Health
+{
+    public static void Map(IEndpointRouteBuilder routes)
+    {
+        routes.MapGet("/health/live", () => Results.Text("live")).For(AccessRule.Public).ExcludeFromDescription();
+        routes.MapGet("/health/ready", ReadyAsync).For(AccessRule.Public).ExcludeFromDescription();
+    }
+
+    private static async Task<IResult> ReadyAsync(NodeOptions node, Database database, RedisConnection redis, PoolKeeper keeper)
+    {
+        var missing = new List<string>();
+        await TryAsync("sql", () => database.ReadAsync(connection => Dapper.SqlMapper.QuerySingleAsync<long>(connection, "SELECT 1")));
+        await TryAsync("redis", () => redis.GuardAsync(async db => await db.PingAsync()));
+        if (node.Roles.HasFlag(Roles.Worker) && !keeper.IsReady)
+        {
+            missing.Add("pools are being rebuilt");
+        }
+
+        return missing.Count == 0
+            ? Results.Text("ready")
+            : new Problem(503, "not-ready", "Not ready", $"Missing: {string.Join("; ", missing)}.") { RetryAfter = TimeSpan.FromSeconds(1) };
+
+        async Task TryAsync<T>(string name, Func<Task<T>> look)
+        {
+            try
+            {
+                await look();
+            }
+            catch (DependencyUnavailableException)
+            {
+                missing.Add(name);
+            }
+        }
+    }
+}

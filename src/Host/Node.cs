@@ -1,0 +1,199 @@
+using System.Reflection;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.FileProviders;
+using OpenTelemetry.Metrics;
+using Scalar.AspNetCore;
+using Sluice.Modules;
+using Sluice.Platform.Admission;
+using Sluice.Platform.Hosting;
+using Sluice.Platform.Http;
+using Sluice.Platform.Pools;
+using Sluice.Platform.Redis;
+using Sluice.Platform.Sql;
+using Sluice.Platform.WriteQueue;
+
+namespace Sluice.Host;
+
+/// <summary>One running node: its settings, its engines, its web application. Composes, and holds no business rule.</summary>
+internal sealed class Node : IAsyncDisposable
+{
+    private readonly Database database;
+    private readonly RedisConnection redis;
+
+    private Node(Settings settings, IReadOnlyList<IModule> modules, Database database, RedisConnection redis, WebApplication app) =>
+        (Settings, Modules, this.database, this.redis, App) = (settings, modules, database, redis, app);
+
+    public Settings Settings { get; }
+
+    public IReadOnlyList<IModule> Modules { get; }
+
+    public WebApplication App { get; }
+
+    public string Engines => $"{redis.Describe}; SQLite at {database.File}";
+
+    /// <summary>Options class for each section of the settings.</summary>
+    public static IReadOnlyDictionary<string, Type> Sections { get; } = new Dictionary<string, Type>(StringComparer.OrdinalIgnoreCase)
+    {
+        [""] = typeof(NodeOptions),
+        ["Redis"] = typeof(RedisOptions),
+        ["Sql"] = typeof(SqlOptions),
+        ["Pools"] = typeof(PoolsOptions),
+        ["WriteQueue"] = typeof(WriteQueueOptions),
+        ["Admission"] = typeof(AdmissionOptions),
+    }.Concat(ModuleList.All.SelectMany(module => module.Options)).ToDictionary(StringComparer.OrdinalIgnoreCase);
+
+    /// <summary>Opens the engines, brings the schema up to date, and builds the application. Nothing listens yet.</summary>
+    /// <exception cref="SettingsException">A setting is wrong.</exception>
+    /// <exception cref="DependencyUnavailableException">An engine does not answer.</exception>
+    public static async Task<Node> OpenAsync(Settings settings)
+    {
+        // The engines block a thread for each disk write; with as many threads as cores, the rest would wait for them.
+        ThreadPool.SetMinThreads(Math.Max(16, Environment.ProcessorCount * 4), 4);
+
+        var node = settings.Get<NodeOptions>();
+        var modules = Choose(node.Modules);
+        Directory.CreateDirectory(node.Data);
+
+        var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory, ApplicationName = "sluice" });
+        builder.Logging.ClearProviders().AddSimpleConsole(console =>
+        {
+            console.SingleLine = true;
+            console.TimestampFormat = "HH:mm:ss ";
+            console.UseUtcTimestamp = true;
+        }).SetMinimumLevel(LogLevel.Information)
+            .AddFilter("Microsoft", LogLevel.Warning).AddFilter("Garnet", LogLevel.Error).AddFilter("Tsavorite", LogLevel.Error).AddFilter("FluentMigrator", LogLevel.Warning);
+        builder.Logging.Configure(options => options.ActivityTrackingOptions = ActivityTrackingOptions.None);
+        builder.Logging.AddConsole(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
+
+        using var startLogs = LoggerFactory.Create(logging => logging.AddConsole(console => console.LogToStandardErrorThreshold = LogLevel.Trace).SetMinimumLevel(LogLevel.Error));
+        var database = new Database(settings.Get<SqlOptions>(), node.Data);
+        RedisConnection redis;
+        try
+        {
+            Migrations.Run(database, typeof(Database).Assembly, typeof(ModuleList).Assembly);
+            redis = await RedisConnection.OpenAsync(settings.Get<RedisOptions>(), node.Data, startLogs);
+        }
+        catch
+        {
+            database.Dispose();
+            throw;
+        }
+
+        Configure(builder, settings, node);
+        builder.Services.AddPlatform(node, database, redis);
+        foreach (var options in settings.All.Where(options => options is not NodeOptions))
+        {
+            builder.Services.AddSingleton(options.GetType(), options);
+        }
+
+        foreach (var module in modules)
+        {
+            module.AddServices(builder.Services);
+            if (node.Roles.HasFlag(Roles.Worker))
+            {
+                module.AddWorkers(builder.Services);
+            }
+        }
+
+        if (node.Roles.HasFlag(Roles.Worker))
+        {
+            builder.Services.AddPlatformWorkers();
+        }
+
+        var app = builder.Build();
+        Map(app, node, modules);
+        return new Node(settings, modules, database, redis, app);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await App.DisposeAsync();
+        await redis.DisposeAsync();
+        database.Dispose();
+    }
+
+    private static List<IModule> Choose(string names)
+    {
+        if (string.Equals(names.Trim(), "all", StringComparison.OrdinalIgnoreCase))
+        {
+            return [.. ModuleList.All];
+        }
+
+        var wanted = names.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+        var unknown = wanted.Where(name => !ModuleList.All.Any(module => string.Equals(module.Name, name, StringComparison.OrdinalIgnoreCase))).ToList();
+        return unknown.Count == 0 && wanted.Length > 0
+            ? [.. ModuleList.All.Where(module => wanted.Contains(module.Name, StringComparer.OrdinalIgnoreCase))]
+            : throw new SettingsException([$"Modules: '{string.Join(", ", unknown)}' is none of {string.Join(", ", ModuleList.All.Select(module => module.Name))}"]);
+    }
+
+    private static void Configure(WebApplicationBuilder builder, Settings settings, NodeOptions node)
+    {
+        builder.WebHost.UseUrls(node.Urls.Split(';', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries));
+        builder.WebHost.ConfigureKestrel(kestrel =>
+        {
+            kestrel.AddServerHeader = false;
+            kestrel.Limits.MaxRequestBodySize = 64 * 1024;
+            kestrel.Limits.MaxRequestHeadersTotalSize = 16 * 1024;
+            kestrel.Limits.MaxRequestHeaderCount = 64;
+            kestrel.Limits.MaxRequestLineSize = 4 * 1024;
+            kestrel.Limits.MaxConcurrentConnections = 20_000;
+            kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(10);
+            kestrel.Limits.MinRequestBodyDataRate = new MinDataRate(240, TimeSpan.FromSeconds(5));
+        });
+        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = node.DrainTimeMax);
+        builder.Services.Configure<RouteHandlerOptions>(routes => routes.ThrowOnBadRequest = true);
+        builder.Services.AddRouting();
+        builder.Services.ConfigureHttpJsonOptions(json =>
+        {
+            // Strict at the edge: an unknown, doubled or mistyped field is an error of the caller that is told, not guessed.
+            var options = json.SerializerOptions;
+            options.UnmappedMemberHandling = System.Text.Json.Serialization.JsonUnmappedMemberHandling.Disallow;
+            options.NumberHandling = System.Text.Json.Serialization.JsonNumberHandling.Strict;
+            options.AllowDuplicateProperties = false;
+            options.MaxDepth = 16;
+        });
+        builder.Services.AddOpenApi("v1", ApiDocument.Describe);
+        builder.Services.AddOpenTelemetry().WithMetrics(metrics => metrics
+            .AddMeter(PoolMetrics.MeterName).AddAspNetCoreInstrumentation().AddRuntimeInstrumentation().AddPrometheusExporter());
+    }
+
+    private static void Map(WebApplication app, NodeOptions node, IReadOnlyList<IModule> modules)
+    {
+        var edge = app.Services.GetRequiredService<Edge>();
+        var access = app.Services.GetRequiredService<Access>();
+        app.Use(edge.InvokeAsync);
+        app.Use(StaticPages.AddSecurityHeaders);
+        StaticPages.Use(app);
+        app.UseRouting();
+        app.Use(BodyLimits);
+        app.Use(access.InvokeAsync);
+
+        Health.Map(app);
+        app.MapPrometheusScrapingEndpoint("/metrics").For(AccessRule.Public);
+        if (node.Roles.HasFlag(Roles.Api))
+        {
+            PoolRoutes.Map(app);
+            foreach (var module in modules)
+            {
+                module.MapEndpoints(app);
+            }
+
+            app.MapOpenApi("/openapi/{documentName}.json").For(AccessRule.Public);
+            app.MapScalarApiReference("/docs", docs => docs.WithTitle("Sluice API").DisableDefaultFonts().DisableTelemetry()).For(AccessRule.Public);
+        }
+
+        app.MapFallback(static () => Problem.NotFound("page or route")).For(AccessRule.Public);
+    }
+
+    // A route that takes more or less than the general limit says so.
+    private static Task BodyLimits(HttpContext context, RequestDelegate next)
+    {
+        if (context.GetEndpoint()?.Metadata.GetMetadata<BodyLimit>() is { } limit &&
+            context.Features.Get<Microsoft.AspNetCore.Http.Features.IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } feature)
+        {
+            feature.MaxRequestBodySize = limit.MaxRequestBodySize;
+        }
+
+        return next(context);
+    }
+}

@@ -1,0 +1,136 @@
+using System.ComponentModel;
+using System.ComponentModel.DataAnnotations;
+using System.Globalization;
+using System.Reflection;
+using Microsoft.Extensions.Configuration;
+
+namespace Sluice.Host;
+
+/// <summary>A setting is unknown or out of its bounds: the start stops, with every such setting named.</summary>
+internal sealed class SettingsException(IReadOnlyList<string> wrong) : Exception(string.Join(Environment.NewLine, wrong))
+{
+    public IReadOnlyList<string> Wrong => wrong;
+}
+
+/// <summary>
+/// All settings of a node: from <c>appsettings.json</c> (section <c>Sluice</c>), the environment (<c>SLUICE__POOLS__DURABILITY</c>) and the command line
+/// (<c>--set Pools:Durability=Committed</c>), the later over the earlier. What nobody reads is refused: a misspelt setting must not pass silently.
+/// </summary>
+internal sealed class Settings
+{
+    private readonly IConfiguration configuration;
+    private readonly Dictionary<string, object> options = new(StringComparer.OrdinalIgnoreCase);
+    private readonly List<string> notDefault = [];
+
+    private Settings(IConfiguration configuration) => this.configuration = configuration;
+
+    /// <summary>Settings that are not at their default, as <c>Name = value</c>.</summary>
+    public IReadOnlyList<string> NotDefault => notDefault;
+
+    /// <summary>Every options object, one for each section.</summary>
+    public IEnumerable<object> All => options.Values;
+
+    /// <param name="sections">Options class for each section; the section <c>""</c> holds the node's own settings.</param>
+    /// <param name="overrides">From the command line, the strongest.</param>
+    /// <exception cref="SettingsException">Something is unknown or out of bounds.</exception>
+    public static Settings Load(IReadOnlyDictionary<string, Type> sections, IEnumerable<KeyValuePair<string, string?>> overrides)
+    {
+        var file = new ConfigurationBuilder().AddJsonFile(Path.Combine(AppContext.BaseDirectory, "appsettings.json"), optional: true)
+            .AddJsonFile(Path.Combine(Environment.CurrentDirectory, "appsettings.json"), optional: true).Build();
+        var configuration = new ConfigurationBuilder().AddConfiguration(file.GetSection("Sluice")).AddEnvironmentVariables("SLUICE__").AddInMemoryCollection(overrides).Build();
+        var settings = new Settings(configuration);
+        var wrong = new List<string>();
+        settings.RefuseUnknown(sections, wrong);
+        foreach (var (name, type) in sections)
+        {
+            settings.Bind(name, type, wrong);
+        }
+
+        return wrong.Count == 0 ? settings : throw new SettingsException(wrong);
+    }
+
+    public T Get<T>() => options.Values.OfType<T>().Single();
+
+    private void RefuseUnknown(IReadOnlyDictionary<string, Type> sections, List<string> wrong)
+    {
+        var known = sections.SelectMany(section => section.Value.GetProperties().Where(property => property.CanWrite).Select(property => Key(section.Key, property)))
+            .ToHashSet(StringComparer.OrdinalIgnoreCase);
+        foreach (var (key, value) in configuration.AsEnumerable().Where(pair => pair.Value is not null))
+        {
+            if (!known.Contains(key))
+            {
+                var near = known.Where(candidate => Nearness(candidate, key) <= 3).Order(StringComparer.OrdinalIgnoreCase).FirstOrDefault();
+                wrong.Add($"{key}: there is no such setting{(near is null ? "" : $"; did you mean {near}?")}");
+            }
+        }
+    }
+
+    private void Bind(string section, Type type, List<string> wrong)
+    {
+        var target = Activator.CreateInstance(type)!;
+        foreach (var property in type.GetProperties().Where(property => property.CanWrite))
+        {
+            var key = Key(section, property);
+            if (configuration[key] is not { } text)
+            {
+                continue;
+            }
+
+            object? value;
+            try
+            {
+                value = TypeDescriptor.GetConverter(property.PropertyType).ConvertFromInvariantString(text.Trim());
+            }
+            catch (Exception e) when (e is ArgumentException or FormatException or NotSupportedException)
+            {
+                wrong.Add($"{key}: '{text}' is not {Describe(property.PropertyType)}{Bounds(property)}");
+                continue;
+            }
+
+            var results = new List<ValidationResult>();
+            if (!Validator.TryValidateValue(value!, new ValidationContext(target) { MemberName = property.Name, DisplayName = key }, results, property.GetCustomAttributes<ValidationAttribute>()))
+            {
+                wrong.Add($"{key}: '{text}' is out of bounds{Bounds(property)}");
+                continue;
+            }
+
+            if (!Equals(value, property.GetValue(target)))
+            {
+                notDefault.Add(string.Create(CultureInfo.InvariantCulture, $"{key} = {(IsSecret(key) ? "…" : value)}"));
+            }
+
+            property.SetValue(target, value);
+        }
+
+        options[section] = target;
+    }
+
+    private static string Key(string section, PropertyInfo property) => section.Length == 0 ? property.Name : $"{section}:{property.Name}";
+
+    private static bool IsSecret(string key) => key.EndsWith("Connection", StringComparison.OrdinalIgnoreCase) || key.Contains("Secret", StringComparison.OrdinalIgnoreCase);
+
+    private static string Describe(Type type) =>
+        type == typeof(TimeSpan) ? "a time such as 00:00:05" : type == typeof(bool) ? "true or false" : type.IsEnum ? $"one of {string.Join(", ", Enum.GetNames(type))}" : "a number";
+
+    private static string Bounds(PropertyInfo property) =>
+        property.GetCustomAttribute<RangeAttribute>() is { } range ? $"; allowed: {range.Minimum} to {range.Maximum}" :
+        property.GetCustomAttribute<RegularExpressionAttribute>() is { ErrorMessage: { } says } ? $"; {says}" : "";
+
+    // Edit distance, for a hint.
+    private static int Nearness(string one, string other)
+    {
+        var row = Enumerable.Range(0, other.Length + 1).ToArray();
+        for (var i = 1; i <= one.Length; i++)
+        {
+            var diagonal = row[0];
+            row[0] = i;
+            for (var j = 1; j <= other.Length; j++)
+            {
+                var cost = char.ToUpperInvariant(one[i - 1]) == char.ToUpperInvariant(other[j - 1]) ? 0 : 1;
+                (diagonal, row[j]) = (row[j], Math.Min(Math.Min(row[j] + 1, row[j - 1] + 1), diagonal + cost));
+            }
+        }
+
+        return row[^1];
+    }
+}

@@ -1,0 +1,52 @@
+using System.Net.Http.Json;
+using System.Text.Json.Nodes;
+using Sluice.Platform.Hosting;
+using Sluice.Platform.Pools;
+
+namespace Sluice.Host;
+
+/// <summary>The few calls that the commands make to a running Sluice, as any server of the shop would.</summary>
+internal sealed class ShopClient : IDisposable
+{
+    private readonly HttpClient http;
+
+    private ShopClient(HttpClient http) => this.http = http;
+
+    /// <exception cref="DependencyUnavailableException">The key cannot be read.</exception>
+    public static ShopClient Open(string url, string apiKeyFile)
+    {
+        if (!File.Exists(apiKeyFile))
+        {
+            throw new DependencyUnavailableException("API key", $"{Path.GetFullPath(apiKeyFile)} does not exist. Name the server's with --api-key-file.");
+        }
+
+        var http = new HttpClient { BaseAddress = new Uri(url), Timeout = TimeSpan.FromSeconds(100) };
+        http.DefaultRequestHeaders.Add("X-Api-Key", File.ReadAllText(apiKeyFile).Trim());
+        return new ShopClient(http);
+    }
+
+    public async Task<JsonNode> SendAsync(HttpMethod method, string path, JsonObject? body, CancellationToken cancel)
+    {
+        try
+        {
+            using var request = new HttpRequestMessage(method, path) { Content = body is null ? null : JsonContent.Create(body) };
+            using var response = await http.SendAsync(request, cancel);
+            var text = await response.Content.ReadAsStringAsync(cancel);
+            return response.IsSuccessStatusCode
+                ? JsonNode.Parse(text)!
+                : throw new DependencyUnavailableException(http.BaseAddress!.ToString(), $"{method} {path} answered {(int)response.StatusCode}: {text}");
+        }
+        catch (HttpRequestException e)
+        {
+            throw new DependencyUnavailableException(http.BaseAddress!.ToString(), e.Message, e);
+        }
+    }
+
+    public async Task<IReadOnlyList<string>> PoolIdsAsync(CancellationToken cancel) =>
+        [.. (await SendAsync(HttpMethod.Get, "/v1/pools", null, cancel))["items"]!.AsArray().Select(item => (string)item!["id"]!)];
+
+    public async Task<SignedCertificate> CertificateAsync(string poolId, CancellationToken cancel) =>
+        System.Text.Json.JsonSerializer.Deserialize(await SendAsync(HttpMethod.Get, $"/v1/pools/{poolId}/certificate", null, cancel), CertificateJson.Default.SignedCertificate)!;
+
+    public void Dispose() => http.Dispose();
+}

@@ -1,0 +1,66 @@
+using Microsoft.AspNetCore.StaticFiles;
+using Microsoft.Extensions.FileProviders;
+
+namespace Sluice.Host;
+
+/// <summary>The shop's pages: static files, reachable under the addresses that people see.</summary>
+internal static class StaticPages
+{
+    // Everything comes from this site, nothing runs inline. The API's docs page brings its own styles and is let be.
+    private const string ContentSecurityPolicy =
+        "default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self'; connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+    private const string DocsContentSecurityPolicy =
+        "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; connect-src 'self'; font-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'";
+
+    public static void Use(WebApplication app)
+    {
+        var folder = Path.Combine(AppContext.BaseDirectory, "storefront");
+        if (!Directory.Exists(folder))
+        {
+            return;
+        }
+
+        var types = new FileExtensionContentTypeProvider();
+        app.Use(Rewrite);
+        app.UseStaticFiles(new StaticFileOptions
+        {
+            FileProvider = new PhysicalFileProvider(folder),
+            ContentTypeProvider = types,
+            OnPrepareResponse = file => file.Context.Response.Headers.CacheControl = "no-cache",
+        });
+    }
+
+    public static Task AddSecurityHeaders(HttpContext context, RequestDelegate next)
+    {
+        var headers = context.Response.Headers;
+        headers.XContentTypeOptions = "nosniff";
+        if (!context.Request.Path.StartsWithSegments("/v1", StringComparison.Ordinal))
+        {
+            headers.ContentSecurityPolicy = context.Request.Path.StartsWithSegments("/docs", StringComparison.Ordinal) ? DocsContentSecurityPolicy : ContentSecurityPolicy;
+            headers["Referrer-Policy"] = "same-origin";
+        }
+
+        return next(context);
+    }
+
+    // The addresses of pages that a script fills: /sales/{id}, /sales/{id}/certificate, /orders, /orders/{id}.
+    private static Task Rewrite(HttpContext context, RequestDelegate next)
+    {
+        var path = context.Request.Path.Value ?? "";
+        if (HttpMethods.IsGet(context.Request.Method) || HttpMethods.IsHead(context.Request.Method))
+        {
+            context.Request.Path = path.Split('/') switch
+            {
+                ["", ""] => "/index.html",
+                ["", "sales", { Length: > 0 }] => "/sale.html",
+                ["", "sales", { Length: > 0 }, "certificate"] => "/certificate.html",
+                ["", "orders"] => "/orders.html",
+                ["", "orders", { Length: > 0 }] => "/order.html",
+                _ => context.Request.Path,
+            };
+        }
+
+        return next(context);
+    }
+}

@@ -1,0 +1,68 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Sluice.Modules.Orders.Contracts;
+using Sluice.Platform.Http;
+using Sluice.Platform.Pools;
+
+namespace Sluice.Modules.FlashSales;
+
+/// <summary>The row of <c>flash_sales</c>. Its stock, gate and times are those of the pool with the same id.</summary>
+internal sealed record FlashSale(long Id, string Sku, string Title, long PriceCents, long? ListPriceCents, string Currency, long PaymentTimeoutMs)
+{
+    /// <summary>The kind of pool that a flash sale is.</summary>
+    public const string Kind = "flash-sale";
+
+    public const string Columns =
+        "s.id AS Id, s.sku AS Sku, s.title AS Title, s.price_cents AS PriceCents, s.list_price_cents AS ListPriceCents, s.currency AS Currency, s.payment_timeout_ms AS PaymentTimeoutMs";
+
+    public OrderTerms Terms => new(Id, Sku, Title, PriceCents, Currency, TimeSpan.FromMilliseconds(PaymentTimeoutMs));
+
+    public FlashSaleView ToView(Pool pool, long leftUnits, DateTimeOffset now) => new(
+        Names.Id(Id), Names.Id(pool.Id), Sku, Title, PriceCents, ListPriceCents, Currency, pool.CapacityUnits, leftUnits, leftUnits == 0, pool.PerUserLimit,
+        StateOf(pool, now), Utc(pool.OpensAt), Utc(pool.ClosesAt), System.Xml.XmlConvert.ToString(TimeSpan.FromMilliseconds(PaymentTimeoutMs)), pool.Version);
+
+    // The same reading of gate and times as in Claim.lua, which decides; this one only tells.
+    private static string StateOf(Pool pool, DateTimeOffset now)
+    {
+        var ms = now.ToUnixTimeMilliseconds();
+        return pool.Gate switch
+        {
+            Gate.Draft => "draft",
+            Gate.Paused => "paused",
+            Gate.Closed => "closed",
+            Gate.Open when pool.ClosesAt <= ms => "closed",
+            Gate.Open when pool.OpensAt > ms => "scheduled",
+            Gate.Open => "open",
+        };
+    }
+
+    private static DateTime? Utc(long? ms) => ms is { } value ? DateTimeOffset.FromUnixTimeMilliseconds(value).UtcDateTime : null;
+}
+
+/// <summary>A sale as others see it.</summary>
+public sealed record FlashSaleView(
+    string Id,
+    string PoolId,
+    string Sku,
+    string Title,
+    long PriceCents,
+    long? ListPriceCents,
+    string Currency,
+    long StockUnits,
+    long LeftUnits,
+    bool SoldOut,
+    long PerUserLimit,
+    string State,
+    DateTime? OpensAt,
+    DateTime? ClosesAt,
+    string PaymentTimeout,
+    long Version);
+
+[JsonSourceGenerationOptions(JsonSerializerDefaults.Web, NumberHandling = JsonNumberHandling.Strict, UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow)]
+[JsonSerializable(typeof(FlashSaleView))]
+[JsonSerializable(typeof(Page<FlashSaleView>))]
+[JsonSerializable(typeof(CreateFlashSaleRequest))]
+[JsonSerializable(typeof(AddStockRequest))]
+[JsonSerializable(typeof(ClaimRequest))]
+[JsonSerializable(typeof(ClaimView))]
+public sealed partial class FlashSalesJson : JsonSerializerContext;

@@ -1,0 +1,41 @@
+using System.ComponentModel.DataAnnotations;
+using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.DependencyInjection;
+using Sluice.Platform.Hosting;
+using Sluice.Platform.Pools;
+
+namespace Sluice.Modules.FlashSales;
+
+/// <summary>Flash sales: a product, a price, a stock, an hour.</summary>
+public sealed class FlashSalesModule : IModule
+{
+    public string Name => "FlashSales";
+
+    public IReadOnlyDictionary<string, Type> Options { get; } = new Dictionary<string, Type>(StringComparer.Ordinal) { ["FlashSales"] = typeof(FlashSalesOptions) };
+
+    public void AddServices(IServiceCollection services)
+    {
+        services.AddSingleton<SaleBoard>();
+        services.AddSingleton<ClaimViews>();
+        services.AddSingleton<IPoolKind, FlashSaleKind>();
+    }
+
+    public void MapEndpoints(IEndpointRouteBuilder routes)
+    {
+        CreateFlashSale.Map(routes);
+        GetFlashSale.Map(routes);
+        OperateFlashSale.Map(routes);
+        ClaimUnits.Map(routes);
+        GetClaim.Map(routes);
+    }
+
+    public void AddWorkers(IServiceCollection services)
+    {
+    }
+}
+
+public sealed class FlashSalesOptions
+{
+    /// <summary>How old the figures on a sale's page may be, 10 ms – 10 s. Claims never look at them.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.01", "00:00:10")] public TimeSpan BoardAge { get; init; } = TimeSpan.FromMilliseconds(200);
+}

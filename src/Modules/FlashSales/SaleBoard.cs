@@ -1,0 +1,100 @@
+using System.Collections.Frozen;
+using System.Text.Json;
+using Dapper;
+using Sluice.Platform.Cache;
+using Sluice.Platform.Hosting;
+using Sluice.Platform.Pools;
+using Sluice.Platform.Redis;
+using Sluice.Platform.Sql;
+
+namespace Sluice.Modules.FlashSales;
+
+/// <summary>A sale ready to be sent.</summary>
+internal sealed record PostedSale(FlashSaleView View, string ETag, byte[] Json);
+
+/// <summary>
+/// What this node shows of all sales, a fraction of a second old: one SQL query and one read of Redis for everybody who looks. Claims never use it.
+/// </summary>
+internal sealed class SaleBoard
+{
+    /// <summary>The newest sales are on the board; older ones are read one by one.</summary>
+    private const int SalesMax = 200;
+
+    private readonly Database database;
+    private readonly RedisConnection redis;
+    private readonly TimeProvider time;
+    private readonly Snapshot<Board> board;
+
+    public SaleBoard(Database database, RedisConnection redis, FlashSalesOptions options, TimeProvider time)
+    {
+        (this.database, this.redis, this.time) = (database, redis, time);
+        board = new(LoadAsync, options.BoardAge, time);
+    }
+
+    /// <summary>The newest sales, newest first, as one answer.</summary>
+    public async ValueTask<(string ETag, byte[] Json)> ListAsync()
+    {
+        var now = await board.GetAsync();
+        return (now.ETag, now.Json);
+    }
+
+    /// <summary>One sale, or null.</summary>
+    public async ValueTask<PostedSale?> FindAsync(long id)
+    {
+        var now = await board.GetAsync();
+        if (now.Sales.TryGetValue(id, out var sale) || now.HasAll)
+        {
+            return sale;
+        }
+
+        return await LoadAsync("WHERE s.id = @id", new { id }) is [var old] ? old : null;
+    }
+
+    /// <summary>Something changed through this node: the next look sees it.</summary>
+    public void Invalidate() => board.Invalidate();
+
+    private async Task<Board> LoadAsync()
+    {
+        var sales = await LoadAsync("ORDER BY s.id DESC LIMIT @SalesMax", new { SalesMax });
+        var page = new Page<FlashSaleView>([.. sales.Select(sale => sale.View)], null);
+        var json = JsonSerializer.SerializeToUtf8Bytes(page, FlashSalesJson.Default.PageFlashSaleView);
+        var etag = $"\"{Convert.ToHexStringLower(System.IO.Hashing.XxHash3.Hash(json))}\"";
+        return new Board(sales.ToFrozenDictionary(sale => long.Parse(sale.View.Id, System.Globalization.CultureInfo.InvariantCulture)), sales.Count < SalesMax, etag, json);
+    }
+
+    private async Task<IReadOnlyList<PostedSale>> LoadAsync(string which, object parameters)
+    {
+        var rows = (await database.ReadAsync(connection => connection.QueryAsync<FlashSale, Pool, (FlashSale Sale, Pool Pool)>(
+            $"SELECT {FlashSale.Columns}, p.id AS Id, p.kind AS Kind, p.title AS Title, p.initial_units AS InitialUnits, p.capacity_units AS CapacityUnits, " +
+            "p.claimed_units AS ClaimedUnits, p.per_user_limit AS PerUserLimit, p.gate AS Gate, p.opens_at AS OpensAt, p.closes_at AS ClosesAt, p.version AS Version, " +
+            $"p.applied_version AS AppliedVersion, p.created_at AS CreatedAt FROM flash_sales s JOIN pools p ON p.id = s.id {which}",
+            (sale, pool) => (sale, pool),
+            parameters))).AsList();
+        var left = await LeftUnitsAsync(rows.ConvertAll(row => row.Pool));
+        var now = time.GetUtcNow();
+        return rows.ConvertAll(row =>
+        {
+            var view = row.Sale.ToView(row.Pool, left[row.Pool.Id], now);
+            return new PostedSale(view, $"\"{view.Version}-{view.LeftUnits}-{view.State}\"", JsonSerializer.SerializeToUtf8Bytes(view, FlashSalesJson.Default.FlashSaleView));
+        });
+    }
+
+    private async Task<Dictionary<long, long>> LeftUnitsAsync(List<Pool> pools)
+    {
+        try
+        {
+            var asked = pools.ConvertAll(pool => (pool, Left: redis.GuardAsync(db => db.StringGetAsync(new PoolKeys(pool.Id).Left))));
+            await Task.WhenAll(asked.Select(one => one.Left));
+            return asked.ToDictionary(one => one.pool.Id, one => one.Left.Result.IsNull ? FromSql(one.pool) : (long)one.Left.Result);
+        }
+        catch (DependencyUnavailableException)
+        {
+            // Redis is away: SQL knows all but the last moment, and pages go on.
+            return pools.ToDictionary(pool => pool.Id, FromSql);
+        }
+
+        static long FromSql(Pool pool) => pool.CapacityUnits - pool.ClaimedUnits;
+    }
+
+    private sealed record Board(FrozenDictionary<long, PostedSale> Sales, bool HasAll, string ETag, byte[] Json);
+}

@@ -1,0 +1,119 @@
+using Dapper;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Sluice.Modules.Orders.Contracts;
+using Sluice.Platform.Hosting;
+using Sluice.Platform.Http;
+using Sluice.Platform.Pools;
+using Sluice.Platform.Sql;
+
+namespace Sluice.Modules.Orders;
+
+/// <summary><c>POST /v1/orders/{id}/cancel</c>: the buyer changes their mind before paying.</summary>
+internal static class CancelOrder
+{
+    public static void Map(IEndpointRouteBuilder routes) => routes.MapPost("/v1/orders/{id}/cancel", HandleAsync).For(AccessRule.User)
+        .WithTags("Orders").WithSummary("Cancel an unpaid order; its units go back to the sale").Produces<OrderView>();
+
+    private static async Task<IResult> HandleAsync(string id, HttpContext context, Database database, CloseOrder close)
+    {
+        if (!Names.TryId(id, out var orderId) || await GetOrders.FindAsync(database, orderId, context.UserId()) is not { } before)
+        {
+            return Problem.NotFound("order");
+        }
+
+        if (before.State == OrderState.Pending)
+        {
+            await close.RunAsync([orderId], OrderState.Cancelled);
+        }
+
+        // Read again: payment or expiry may have been faster.
+        var order = (await GetOrders.FindAsync(database, orderId, context.UserId()))!;
+        return order.State switch
+        {
+            OrderState.Cancelled or OrderState.Expired => Results.Json(order.ToView(), OrdersJson.Default.OrderView),
+            OrderState.Paid => new Problem(409, "order-paid", "Already paid", "The payment was faster. Ask the shop for a refund."),
+            OrderState.Pending => throw new InvalidOperationException($"Order {orderId} is pending after it was cancelled."),
+        };
+    }
+}
+
+/// <summary>Ends pending orders and gives their units back: the order, the claim and the release in one transaction, then Redis.</summary>
+internal sealed partial class CloseOrder(Database database, Releases releases, ILogger<CloseOrder> log)
+{
+    /// <summary>Only orders that are still pending are closed: payment and cancellation race for one guarded row each, and one of them wins.</summary>
+    /// <returns>How many were closed.</returns>
+    public async Task<int> RunAsync(IReadOnlyList<long> orderIds, OrderState to)
+    {
+        var closed = await database.WriteAsync(async transaction =>
+        {
+            var ids = (await transaction.Connection!.QueryAsync<long>(
+                "UPDATE orders SET state = @to WHERE id IN @orderIds AND state = @pending RETURNING id", new { orderIds, to, pending = OrderState.Pending }, transaction)).AsList();
+            var released = await releases.ReleaseAsync(transaction, ids);
+            return released.Count == ids.Count
+                ? ids.Count
+                : throw new InvalidOperationException($"Of {ids.Count} pending orders only {released.Count} had a confirmed claim.");
+        });
+        if (closed > 0)
+        {
+            FaultPoints.Reach("release.committed");
+            try
+            {
+                await releases.ReturnPendingAsync();
+            }
+            catch (DependencyUnavailableException e)
+            {
+                // Decided is decided: the units come back as soon as Redis is there (PoolKeeper repeats it).
+                LogLater(log, closed, e.Message);
+            }
+        }
+
+        return closed;
+    }
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "{Count} released claims wait for Redis: {Says}")]
+    private static partial void LogLater(ILogger log, int count, string says);
+}
+
+/// <summary>Gives the units of orders that were not paid in time back to their sale.</summary>
+internal sealed partial class ExpireUnpaid(Database database, CloseOrder close, OrdersOptions options, TimeProvider time, ILogger<ExpireUnpaid> log) : BackgroundService
+{
+    private const int OrdersPerRoundMax = 500;
+
+    /// <summary>One round: closes what is overdue now. Returns how many orders.</summary>
+    internal async Task<int> RoundAsync()
+    {
+        var overdue = (await database.ReadAsync(connection => connection.QueryAsync<long>(
+            "SELECT id FROM orders WHERE state = 0 AND pay_by < @now ORDER BY pay_by LIMIT @OrdersPerRoundMax",
+            new { now = time.GetUtcNow().ToUnixTimeMilliseconds(), OrdersPerRoundMax }))).AsList();
+        return overdue.Count == 0 ? 0 : await close.RunAsync(overdue, OrderState.Expired);
+    }
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        await Task.Yield();
+        while (!stoppingToken.IsCancellationRequested)
+        {
+            var expired = 0;
+            try
+            {
+                expired = await RoundAsync();
+            }
+            catch (DependencyUnavailableException e)
+            {
+                LogFailed(log, e.Message);
+            }
+
+            if (expired < OrdersPerRoundMax)
+            {
+                await Task.Delay(options.ExpiryRound, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+        }
+    }
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "Looking for unpaid orders failed, trying again: {Says}")]
+    private static partial void LogFailed(ILogger log, string says);
+}

@@ -1,0 +1,55 @@
+using Dapper;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Routing;
+using Sluice.Modules.Orders.Contracts;
+using Sluice.Platform.Http;
+using Sluice.Platform.Pools;
+using Sluice.Platform.Sql;
+
+namespace Sluice.Modules.Orders;
+
+/// <summary><c>GET /v1/orders</c>, <c>GET /v1/orders/{id}</c>: the caller's own, newest first; the cursor is the last id seen.</summary>
+internal static class GetOrders
+{
+    private const int PageDefault = 40, PageMax = 100;
+
+    public static void Map(IEndpointRouteBuilder routes)
+    {
+        routes.MapGet("/v1/orders", ListAsync).For(AccessRule.User).WithTags("Orders").WithSummary("The caller's orders, newest first").Produces<Page<OrderView>>();
+        routes.MapGet("/v1/orders/{id}", GetAsync).For(AccessRule.User).WithTags("Orders").WithSummary("One order of the caller").Produces<OrderView>();
+    }
+
+    private static async Task<IResult> ListAsync(HttpContext context, Database database)
+    {
+        var query = context.Request.Query;
+        var (limits, cursors) = (query["limit"], query["cursor"]);
+        var limit = PageDefault;
+        if (limits.Count > 1 || (limits.Count == 1 && (!Names.TryId(limits[0], out var asked) || asked > PageMax || (limit = (int)asked) < 1)))
+        {
+            return Problem.Invalid($"'limit' is a number from 1 to {PageMax}.");
+        }
+
+        var before = long.MaxValue;
+        if (cursors.Count > 1 || (cursors.Count == 1 && !Names.TryId(cursors[0], out before)))
+        {
+            return Problem.Invalid("'cursor' is what 'nextCursor' said.");
+        }
+
+        var orders = (await database.ReadAsync(connection => connection.QueryAsync<Order>(
+            $"SELECT {Order.Columns} FROM orders WHERE user_id = @user AND id < @before ORDER BY id DESC LIMIT @count",
+            new { user = context.UserId(), before, count = limit + 1 }))).AsList();
+        var more = orders.Count > limit;
+        var items = orders.Take(limit).Select(order => order.ToView()).ToList();
+        return Results.Json(new Page<OrderView>(items, more ? items[^1].Id : null), OrdersJson.Default.PageOrderView);
+    }
+
+    private static async Task<IResult> GetAsync(string id, HttpContext context, Database database) =>
+        Names.TryId(id, out var orderId) && await FindAsync(database, orderId, context.UserId()) is { } order
+            ? Results.Json(order.ToView(), OrdersJson.Default.OrderView)
+            : Problem.NotFound("order");
+
+    /// <summary>An order of this user, or null.</summary>
+    public static Task<Order?> FindAsync(Database database, long orderId, string userId) => database.ReadAsync(connection =>
+        connection.QuerySingleOrDefaultAsync<Order?>($"SELECT {Order.Columns} FROM orders WHERE id = @orderId AND user_id = @userId", new { orderId, userId }));
+}

@@ -1,0 +1,47 @@
+using Sluice.Modules.Orders.Contracts;
+using Sluice.Platform.Http;
+
+namespace Sluice.Modules.Orders;
+
+/// <summary>Where an order stands. Legal ways: pending → paid, pending → cancelled, pending → expired; nothing else, ever.</summary>
+internal enum OrderState
+{
+    Pending = 0,
+    Paid = 1,
+    Cancelled = 2,
+    Expired = 3,
+}
+
+/// <summary>What became of a payment.</summary>
+internal enum PaymentOutcome
+{
+    /// <summary>It paid its order.</summary>
+    Applied = 1,
+
+    /// <summary>Its order was cancelled, expired or paid otherwise: the money must go back.</summary>
+    RefundDue = 2,
+}
+
+/// <summary>The row of <c>orders</c>; times in Unix milliseconds.</summary>
+internal sealed record Order(
+    long Id, long SaleId, string UserId, string Sku, string Title, long Units, long PriceCents, string Currency, OrderState State, long CreatedAt, long PayBy, long? PaidAt)
+{
+    public const string Columns =
+        "id AS Id, sale_id AS SaleId, user_id AS UserId, sku AS Sku, title AS Title, units AS Units, price_cents AS PriceCents, currency AS Currency, " +
+        "state AS State, created_at AS CreatedAt, pay_by AS PayBy, paid_at AS PaidAt";
+
+    public long AmountCents => PriceCents * Units;
+
+    public OrderView ToView() => new(
+        Names.Id(Id), Names.Id(SaleId), Sku, Title, (int)Units, PriceCents, AmountCents, Currency, StateName, Utc(CreatedAt), Utc(PayBy), PaidAt is { } paid ? Utc(paid) : null);
+
+    private string StateName => State switch
+    {
+        OrderState.Pending => "pending",
+        OrderState.Paid => "paid",
+        OrderState.Cancelled => "cancelled",
+        OrderState.Expired => "expired",
+    };
+
+    private static DateTime Utc(long ms) => DateTimeOffset.FromUnixTimeMilliseconds(ms).UtcDateTime;
+}

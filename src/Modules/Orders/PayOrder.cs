@@ -1,0 +1,151 @@
+using System.Buffers;
+using System.Data.Common;
+using System.Globalization;
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+using Dapper;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Routing;
+using Sluice.Modules.Orders.Contracts;
+using Sluice.Platform.Http;
+using Sluice.Platform.Sql;
+
+namespace Sluice.Modules.Orders;
+
+public sealed record PaymentCallback(string? PaymentId, long? AmountCents, string? Currency);
+
+/// <param name="Outcome"><c>applied</c>, <c>already-applied</c>, <c>refund-due</c>.</param>
+public sealed record PaymentAnswer(string Outcome, OrderView Order);
+
+/// <summary>
+/// <c>POST /v1/orders/{id}/pay</c>: the payment provider says that money came. Signed, idempotent by payment id; the payment row and the order's change are one transaction.
+/// Money for an order that can no longer be paid is recorded as a refund that is due: it is never lost and never pays twice.
+/// </summary>
+internal sealed class PayOrder(Database database, string secret, TimeProvider time)
+{
+    private const int BodyBytesMax = 4_096;
+
+    private static readonly TimeSpan SignatureAgeMax = TimeSpan.FromMinutes(5);
+
+    private readonly byte[] key = Encoding.UTF8.GetBytes(secret);
+
+    public static void Map(IEndpointRouteBuilder routes)
+    {
+        routes.MapPost("/v1/orders/{id}/pay", (string id, HttpContext context, PayOrder pay) => pay.CallbackAsync(id, context)).For(AccessRule.Public)
+            .WithMetadata(new BodyLimit(BodyBytesMax)).Accepts<PaymentCallback>("application/json")
+            .WithTags("Orders").WithSummary("The payment provider's signed callback").Produces<PaymentAnswer>();
+        routes.MapPost("/v1/orders/{id}/test-payment", (string id, HttpContext context, PayOrder pay, OrdersOptions options) => pay.TestAsync(id, context, options))
+            .For(AccessRule.User).WithTags("Orders").WithSummary("Play the payment provider (demo)").Produces<PaymentAnswer>();
+    }
+
+    private async Task<IResult> CallbackAsync(string id, HttpContext context)
+    {
+        var body = await ReadBodyAsync(context);
+        if (!IsSigned(context.Request.Headers["Sluice-Signature"], body))
+        {
+            return new Problem(401, "bad-signature", "Not signed", "Sluice-Signature must be 't=<unix seconds>,v1=<hex HMAC-SHA256 of \"<t>.<body>\">', at most 5 minutes old.");
+        }
+
+        var callback = JsonSerializer.Deserialize(body, OrdersJson.Default.PaymentCallback);
+        if (callback is not { PaymentId: { Length: >= 1 and <= 64 } paymentId, AmountCents: >= 0 and { } amount, Currency: { } currency } ||
+            !Names.IsUserId(paymentId) || !Names.IsCurrency(currency))
+        {
+            return Problem.Invalid("Send 'paymentId' (1 to 64 letters, digits, _ - . @), 'amountCents' and 'currency'.");
+        }
+
+        return Names.TryId(id, out var orderId) ? await ApplyAsync(orderId, paymentId, amount, currency) : Problem.NotFound("order");
+    }
+
+    private async Task<IResult> TestAsync(string id, HttpContext context, OrdersOptions options)
+    {
+        if (!options.TestPayments)
+        {
+            return new Problem(404, "test-payments-off", "No test payments here", "This shop takes real payments (setting Orders:TestPayments).");
+        }
+
+        return Names.TryId(id, out var orderId) && await GetOrders.FindAsync(database, orderId, context.UserId()) is { } order
+            ? await ApplyAsync(orderId, $"test-{id}", order.AmountCents, order.Currency)
+            : Problem.NotFound("order");
+    }
+
+    private async Task<IResult> ApplyAsync(long orderId, string paymentId, long amountCents, string currency)
+    {
+        var (problem, outcome) = await database.WriteAsync(transaction => ApplyAsync(transaction, orderId, paymentId, amountCents, currency));
+        return problem ?? Results.Json(new PaymentAnswer(outcome, (await PlacedOrders.FindAsync(database, orderId))!), OrdersJson.Default.PaymentAnswer);
+    }
+
+    private async Task<(Problem? Problem, string Outcome)> ApplyAsync(DbTransaction transaction, long orderId, string paymentId, long amountCents, string currency)
+    {
+        var connection = transaction.Connection!;
+        var order = await connection.QuerySingleOrDefaultAsync<Order?>($"SELECT {Order.Columns} FROM orders WHERE id = @orderId", new { orderId }, transaction);
+        if (order is null)
+        {
+            return (Problem.NotFound("order"), "");
+        }
+
+        if (order.AmountCents != amountCents || order.Currency != currency)
+        {
+            return (new Problem(422, "amount-mismatch", "Not the amount of this order", "The amount or the currency is not the order's; nothing was recorded."), "");
+        }
+
+        var before = await connection.QuerySingleOrDefaultAsync<(long OrderId, long Outcome)?>(
+            "SELECT order_id, outcome FROM payments WHERE payment_id = @paymentId", new { paymentId }, transaction);
+        if (before is { } known)
+        {
+            return known.OrderId == orderId
+                ? (null, (PaymentOutcome)known.Outcome == PaymentOutcome.Applied ? "already-applied" : "refund-due")
+                : (new Problem(422, "payment-of-another-order", "Payment used before", "This paymentId belongs to another order; nothing was recorded."), "");
+        }
+
+        // The guard decides the race with cancel and expiry.
+        var now = time.GetUtcNow().ToUnixTimeMilliseconds();
+        var paid = await connection.ExecuteAsync(
+            "UPDATE orders SET state = @paid, paid_at = @now WHERE id = @orderId AND state = @pending",
+            new { orderId, now, paid = OrderState.Paid, pending = OrderState.Pending },
+            transaction) == 1;
+        await connection.ExecuteAsync(
+            "INSERT INTO payments (payment_id, order_id, amount_cents, currency, outcome, received_at) VALUES (@paymentId, @orderId, @amountCents, @currency, @outcome, @now)",
+            new { paymentId, orderId, amountCents, currency, now, outcome = paid ? PaymentOutcome.Applied : PaymentOutcome.RefundDue },
+            transaction);
+        return (null, paid ? "applied" : "refund-due");
+    }
+
+    /// <summary>The header for a body, as a payment provider makes it.</summary>
+    internal string Sign(ReadOnlySpan<byte> body)
+    {
+        var seconds = time.GetUtcNow().ToUnixTimeSeconds();
+        return $"t={seconds},v1={Convert.ToHexStringLower(Mac(seconds, body))}";
+    }
+
+    private bool IsSigned(Microsoft.Extensions.Primitives.StringValues header, ReadOnlySpan<byte> body)
+    {
+        if (header.Count != 1 || header[0] is not { Length: <= 200 } text || text.Split(',') is not [var t, var v1] ||
+            !t.StartsWith("t=", StringComparison.Ordinal) || !v1.StartsWith("v1=", StringComparison.Ordinal) ||
+            !long.TryParse(t.AsSpan(2), NumberStyles.None, CultureInfo.InvariantCulture, out var seconds) ||
+            Math.Abs((double)time.GetUtcNow().ToUnixTimeSeconds() - seconds) > SignatureAgeMax.TotalSeconds)
+        {
+            return false;
+        }
+
+        Span<byte> given = stackalloc byte[32];
+        return Convert.FromHexString(v1.AsSpan(3), given, out _, out var bytes) == OperationStatus.Done && bytes == 32 &&
+            CryptographicOperations.FixedTimeEquals(given, Mac(seconds, body));
+    }
+
+    private byte[] Mac(long seconds, ReadOnlySpan<byte> body)
+    {
+        using var hmac = IncrementalHash.CreateHMAC(HashAlgorithmName.SHA256, key);
+        hmac.AppendData(Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{seconds}.")));
+        hmac.AppendData(body);
+        return hmac.GetHashAndReset();
+    }
+
+    private static async Task<byte[]> ReadBodyAsync(HttpContext context)
+    {
+        using var body = new MemoryStream();
+        await context.Request.Body.CopyToAsync(body, context.RequestAborted);
+        return body.ToArray();
+    }
+}

@@ -1,0 +1,23 @@
+using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.DependencyInjection;
+
+namespace Sluice.Platform.Hosting;
+
+/// <summary>One business module: what the host asks of it, and the only file of it that the host knows.</summary>
+public interface IModule
+{
+    /// <summary>The name used in the setting <c>Modules</c>.</summary>
+    string Name { get; }
+
+    /// <summary>Options classes of the module, by section name. Unknown keys in these sections stop the start.</summary>
+    IReadOnlyDictionary<string, Type> Options { get; }
+
+    /// <summary>Services that every role needs.</summary>
+    void AddServices(IServiceCollection services);
+
+    /// <summary>Routes; called on nodes with the role <c>api</c>.</summary>
+    void MapEndpoints(IEndpointRouteBuilder routes);
+
+    /// <summary>Background jobs; called on nodes with the role <c>worker</c>.</summary>
+    void AddWorkers(IServiceCollection services);
+}

@@ -1,0 +1,57 @@
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+using Sluice.Platform.Admission;
+using Sluice.Platform.Http;
+using Sluice.Platform.Pools;
+using Sluice.Platform.Redis;
+using Sluice.Platform.Sql;
+using Sluice.Platform.WriteQueue;
+
+namespace Sluice.Platform.Hosting;
+
+/// <summary>Composes the building blocks. The options objects, the database and the Redis connection are opened before, so that a start that cannot work says so at once.</summary>
+public static class PlatformServices
+{
+    public static void AddPlatform(this IServiceCollection services, NodeOptions node, Database database, RedisConnection redis)
+    {
+        services.AddSingleton(node);
+        services.AddSingleton(database);
+        services.AddSingleton(redis);
+        services.AddSingleton(TimeProvider.System);
+        services.AddSingleton(provider => new ClaimIds(node.NodeId, provider.GetRequiredService<TimeProvider>()));
+
+        services.AddSingleton<PoolMetrics>();
+        services.AddSingleton<QueueSignal>();
+        services.AddSingleton<PoolRebuilder>();
+        services.AddSingleton<PoolStore>();
+        services.AddSingleton<PoolClaims>();
+        services.AddSingleton<ClaimWaiters>();
+        services.AddSingleton<ClaimWriter>();
+        services.AddSingleton<Releases>();
+        services.AddSingleton<PoolAudit>();
+        services.AddSingleton(_ => Certificates.LoadOrCreateKey(node.Data));
+        services.AddSingleton<Certificates>();
+        services.AddSingleton<PoolKeeper>();
+
+        services.AddSingleton(provider => new UserTokens(
+            KeyFiles.LoadOrCreate(Path.Combine(node.Data, "token.key"), KeyFiles.NewSecret), provider.GetRequiredService<TimeProvider>()));
+        services.AddSingleton(provider => new Access(
+            provider.GetRequiredService<UserTokens>(), KeyFiles.LoadOrCreate(Path.Combine(node.Data, "admin.key"), KeyFiles.NewSecret)));
+        services.AddSingleton<Edge>();
+        services.AddSingleton<Idempotency>();
+        services.AddSingleton<UserRateLimit>();
+    }
+
+    /// <summary>Background work of the platform on nodes with the role worker.</summary>
+    public static void AddPlatformWorkers(this IServiceCollection services)
+    {
+        services.AddHostedService(provider => provider.GetRequiredService<PoolKeeper>());
+        services.AddHostedService(provider => new QueueDrain(
+            provider.GetRequiredService<ClaimWriter>(),
+            provider.GetRequiredService<RedisConnection>(),
+            provider.GetRequiredService<QueueSignal>(),
+            provider.GetRequiredService<WriteQueueOptions>(),
+            provider.GetRequiredService<TimeProvider>(),
+            provider.GetRequiredService<ILogger<QueueDrain>>()));
+    }
+}

@@ -1,0 +1,82 @@
+using System.Collections.Frozen;
+using System.Text.Json;
+using Microsoft.AspNetCore.Http;
+
+namespace Sluice.Platform.Http;
+
+/// <summary>
+/// A refusal as RFC 9457 problem details. <see cref="Code"/> is what programs read and never changes; <see cref="Detail"/> says what to do and may.
+/// </summary>
+public sealed class Problem(int status, string code, string title, string detail) : IResult
+{
+    public string Code => code;
+
+    public int Status => status;
+
+    public string Detail => detail;
+
+    /// <summary>When asking again makes sense; becomes <c>Retry-After</c> in whole seconds, rounded up.</summary>
+    public TimeSpan? RetryAfter { get; init; }
+
+    /// <summary>Further members, e.g. <c>leftUnits</c>. Values: string, long, or list of strings.</summary>
+    public IReadOnlyDictionary<string, object> More { get; init; } = FrozenDictionary<string, object>.Empty;
+
+    public static Problem Invalid(string detail) => new(400, "invalid-request", "The request cannot be read", detail);
+
+    public static Problem NotFound(string what) => new(404, "not-found", "Not found", $"There is no such {what}, or it is not yours.");
+
+    public async Task ExecuteAsync(HttpContext httpContext)
+    {
+        var response = httpContext.Response;
+        response.StatusCode = status;
+        response.ContentType = "application/problem+json";
+        response.Headers.CacheControl = "no-store";
+        if (RetryAfter is { } wait)
+        {
+            response.Headers.RetryAfter = ((long)Math.Ceiling(wait.TotalSeconds)).ToString();
+        }
+
+        using var buffer = new PooledBuffer();
+        using (var json = new Utf8JsonWriter(buffer))
+        {
+            json.WriteStartObject();
+            json.WriteString("type", $"https://sluice.dev/problems/{code}");
+            json.WriteString("title", title);
+            json.WriteNumber("status", status);
+            json.WriteString("detail", detail);
+            json.WriteString("code", code);
+            foreach (var (name, value) in More)
+            {
+                switch (value)
+                {
+                    case long number:
+                        json.WriteNumber(name, number);
+                        break;
+                    case IEnumerable<string> texts:
+                        json.WriteStartArray(name);
+                        foreach (var text in texts)
+                        {
+                            json.WriteStringValue(text);
+                        }
+
+                        json.WriteEndArray();
+                        break;
+                    default:
+                        json.WriteString(name, value.ToString());
+                        break;
+                }
+            }
+
+            json.WriteEndObject();
+        }
+
+        response.ContentLength = buffer.Written.Length;
+        await response.Body.WriteAsync(buffer.Written, httpContext.RequestAborted);
+    }
+}
+
+/// <summary>Thrown where a refusal is found deep inside a handler; the edge turns it into its problem.</summary>
+public sealed class ProblemException(Problem problem) : Exception(problem.Detail)
+{
+    public Problem Problem => problem;
+}

@@ -1,0 +1,145 @@
+using System.Buffers.Text;
+using System.Collections.Concurrent;
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+
+namespace Sluice.Platform.Http;
+
+/// <summary>
+/// Tokens for users: JWTs (HS256) that this shop makes and checks itself.
+/// </summary>
+/// <remarks>
+/// Checked by hand, not by a JWT library, because it stands on the hottest path: a library's check costs more than a claim (docs/adr/0005).
+/// It stays safe by being narrow: the header must be ours to the letter, so there is no algorithm to confuse and no key to choose;
+/// then the signature in constant time; only then is the payload read.
+/// </remarks>
+public sealed class UserTokens
+{
+    private const int TokenCharsMax = 512;
+
+    /// <summary>Verdicts kept, about 300 bytes each.</summary>
+    private const int VerdictsMax = 50_000;
+
+    /// <summary>Clocks of two nodes may differ by this much.</summary>
+    private static readonly TimeSpan Skew = TimeSpan.FromSeconds(30);
+
+    private static readonly string Header = Base64Url.EncodeToString("""{"alg":"HS256","typ":"JWT"}"""u8);
+
+    private readonly byte[] key;
+    private readonly TimeProvider time;
+    private ConcurrentDictionary<string, Verdict> young = new(StringComparer.Ordinal);
+    private ConcurrentDictionary<string, Verdict> old = new(StringComparer.Ordinal);
+
+    public UserTokens(string secret, TimeProvider time) => (key, this.time) = (Encoding.UTF8.GetBytes(secret), time);
+
+    /// <summary>Makes a token for a user id that was checked with <see cref="Names.IsUserId"/>.</summary>
+    public string Make(string userId, DateTimeOffset expiresAt)
+    {
+        var now = time.GetUtcNow().ToUnixTimeSeconds();
+
+        // User ids have no character that JSON would escape.
+        var payload = $$"""{"iss":"sluice","aud":"sluice","sub":"{{userId}}","iat":{{now}},"nbf":{{now}},"exp":{{expiresAt.ToUnixTimeSeconds()}}}""";
+        var signed = $"{Header}.{Base64Url.EncodeToString(Encoding.UTF8.GetBytes(payload))}";
+        return $"{signed}.{Base64Url.EncodeToString(HMACSHA256.HashData(key, Encoding.ASCII.GetBytes(signed)))}";
+    }
+
+    /// <summary>The user of a token, or null when it is not ours, expired or not valid yet. A token seen before costs one look-up.</summary>
+    public string? UserOf(string token)
+    {
+        if (young.TryGetValue(token, out var verdict) || old.TryGetValue(token, out verdict))
+        {
+            return verdict.Expires > time.GetUtcNow() ? verdict.UserId : null;
+        }
+
+        if (Check(token) is not { } fresh)
+        {
+            return null;
+        }
+
+        // Two generations: when the young one is full it becomes the old one, and the old one is dropped. No clean-up, no lock.
+        if (young.Count >= VerdictsMax / 2)
+        {
+            (old, young) = (young, new(StringComparer.Ordinal));
+        }
+
+        young.TryAdd(token, fresh);
+        return fresh.UserId;
+    }
+
+    private Verdict? Check(string token)
+    {
+        if (token.Length > TokenCharsMax || !token.StartsWith(Header, StringComparison.Ordinal) || token.Length <= Header.Length || token[Header.Length] != '.')
+        {
+            return null;
+        }
+
+        var lastDot = token.LastIndexOf('.');
+        if (lastDot <= Header.Length + 1)
+        {
+            return null;
+        }
+
+        Span<byte> ascii = stackalloc byte[TokenCharsMax];
+        Span<byte> signature = stackalloc byte[64], expected = stackalloc byte[32], payload = stackalloc byte[TokenCharsMax];
+        if (!Encoding.ASCII.TryGetBytes(token, ascii, out var count) || token.AsSpan().ContainsAnyExceptInRange('\u0021', '\u007e') ||
+            !Base64Url.TryDecodeFromUtf8(ascii[(lastDot + 1)..count], signature, out var signatureBytes))
+        {
+            return null;
+        }
+
+        HMACSHA256.HashData(key, ascii[..lastDot], expected);
+        if (!CryptographicOperations.FixedTimeEquals(signature[..signatureBytes], expected) ||
+            !Base64Url.TryDecodeFromUtf8(ascii[(Header.Length + 1)..lastDot], payload, out var payloadBytes))
+        {
+            return null;
+        }
+
+        return Read(payload[..payloadBytes]);
+    }
+
+    private Verdict? Read(ReadOnlySpan<byte> payload)
+    {
+        string? subject = null, issuer = null, audience = null;
+        long expires = 0, notBefore = 0;
+        var json = new Utf8JsonReader(payload);
+        while (json.Read())
+        {
+            if (json.TokenType != JsonTokenType.PropertyName)
+            {
+                continue;
+            }
+
+            var name = json.GetString();
+            json.Read();
+            switch (name)
+            {
+                case "sub":
+                    subject = json.GetString();
+                    break;
+                case "iss":
+                    issuer = json.GetString();
+                    break;
+                case "aud":
+                    audience = json.GetString();
+                    break;
+                case "exp":
+                    expires = json.GetInt64();
+                    break;
+                case "nbf":
+                    notBefore = json.GetInt64();
+                    break;
+                default:
+                    break;
+            }
+        }
+
+        var now = time.GetUtcNow();
+        var until = DateTimeOffset.FromUnixTimeSeconds(expires);
+        return subject is not null && issuer == "sluice" && audience == "sluice" && until > now && DateTimeOffset.FromUnixTimeSeconds(notBefore) <= now + Skew
+            ? new Verdict(subject, until)
+            : null;
+    }
+
+    private sealed record Verdict(string UserId, DateTimeOffset Expires);
+}

@@ -1,0 +1,185 @@
+using System.Diagnostics;
+using System.Globalization;
+using Sluice.Platform.Hosting;
+using Sluice.Platform.Redis;
+using StackExchange.Redis;
+
+namespace Sluice.Platform.Pools;
+
+/// <summary>One request for units on its way.</summary>
+internal sealed class PendingClaim(string userId, int units, string key, long claimId)
+    : TaskCompletionSource<ClaimAnswer>(TaskCreationOptions.RunContinuationsAsynchronously)
+{
+    public string UserId => userId;
+
+    public int Units => units;
+
+    public string Key => key;
+
+    public long ClaimId => claimId;
+}
+
+/// <summary>
+/// Claims of one pool on their way to Redis. While one script call is in flight, further requests gather and form the next call: the busier, the larger the calls,
+/// and no request ever waits for a timer. One call carries the ack barrier for all of its claims.
+/// </summary>
+internal sealed class ClaimBatcher(long poolId, PoolKeys keys, RedisConnection redis, PoolRebuilder rebuilder, PoolsOptions options, PoolMetrics metrics, int lagMax, Action<long, long> onAnswer)
+{
+    private static readonly RedisScript ClaimScript = RedisScript.Load("Claim.lua");
+
+    private readonly Lock waitingLock = new();
+    private List<PendingClaim> waiting = [];
+    private bool running;
+
+    /// <summary>Queues a request and returns; its task completes with the answer, or with <see cref="DependencyUnavailableException"/> when the outcome is not known.</summary>
+    public Task<ClaimAnswer> Add(PendingClaim claim)
+    {
+        lock (waitingLock)
+        {
+            if (waiting.Count >= options.WaitingClaimsMax)
+            {
+                throw new DependencyUnavailableException("queue", $"{options.WaitingClaimsMax} claims wait for pool {poolId} already.");
+            }
+
+            waiting.Add(claim);
+            if (running)
+            {
+                return claim.Task;
+            }
+
+            running = true;
+        }
+
+        _ = Task.Run(RunAsync);
+        return claim.Task;
+    }
+
+    private async Task RunAsync()
+    {
+        while (TakeBatch() is { } batch)
+        {
+            try
+            {
+                await AskAsync(batch, mayRebuild: true);
+            }
+            catch (Exception e)
+            {
+                // Every waiting request gets the failure, and the next batch tries anew. The HTTP edge knows what to say.
+                foreach (var claim in batch)
+                {
+                    claim.TrySetException(e);
+                }
+            }
+        }
+    }
+
+    private List<PendingClaim>? TakeBatch()
+    {
+        lock (waitingLock)
+        {
+            if (waiting.Count == 0)
+            {
+                running = false;
+                return null;
+            }
+
+            if (waiting.Count <= options.BatchClaimsMax)
+            {
+                (var all, waiting) = (waiting, []);
+                return all;
+            }
+
+            var batch = waiting.GetRange(0, options.BatchClaimsMax);
+            waiting.RemoveRange(0, options.BatchClaimsMax);
+            return batch;
+        }
+    }
+
+    private async Task AskAsync(List<PendingClaim> batch, bool mayRebuild)
+    {
+        var started = Stopwatch.GetTimestamp();
+        var arguments = new RedisValue[2 + (batch.Count * 4)];
+        arguments[0] = await redis.RunAsync();
+        arguments[1] = lagMax;
+        for (var i = 0; i < batch.Count; i++)
+        {
+            var (claim, at) = (batch[i], 2 + (i * 4));
+            arguments[at] = claim.UserId;
+            arguments[at + 1] = claim.Units;
+            arguments[at + 2] = claim.ClaimId;
+            arguments[at + 3] = claim.Key;
+        }
+
+        // Step 3: the script, all or nothing for each claim of the batch.
+        var answer = (RedisResult[])(await redis.RunScriptAsync(ClaimScript, keys.Claim, arguments))!;
+        var letters = (string)answer[0]!;
+        if (letters[0] == 'M' && mayRebuild)
+        {
+            await rebuilder.RebuildAsync(poolId);
+            await AskAsync(batch, mayRebuild: false);
+            return;
+        }
+
+        // Step 4: one barrier for the whole batch. Also for claims that were seen before: their first barrier may be the one that failed.
+        if (letters.AsSpan().IndexOfAny('A', 'S') >= 0)
+        {
+            FaultPoints.Reach("claim.scripted");
+            await redis.BarrierAsync();
+            FaultPoints.Reach("claim.logged");
+        }
+
+        metrics.Answered(letters, Stopwatch.GetElapsedTime(started));
+
+        // Step 5: answer.
+        var left = (long)answer[1];
+        if (letters[0] is not ('M' or 'F'))
+        {
+            onAnswer(left, (long)answer[2]);
+        }
+
+        var detail = 3;
+        for (var i = 0; i < batch.Count; i++)
+        {
+            var claim = batch[i];
+            switch (letters[i])
+            {
+                case 'A':
+                    claim.TrySetResult(new(ClaimOutcome.Accepted, [claim.ClaimId], IsReleased: false, left));
+                    break;
+                case 'S':
+                    claim.TrySetResult(Found(ClaimOutcome.AlreadyClaimed, (string)answer[detail++]!, left));
+                    break;
+                case 'K':
+                    claim.TrySetResult(Found(ClaimOutcome.KeyReused, (string)answer[detail++]!, left));
+                    break;
+                case 'L':
+                    claim.TrySetResult(Found(ClaimOutcome.LimitReached, (string)answer[detail++]!, left));
+                    break;
+                case 'X':
+                    claim.TrySetResult(new(ClaimOutcome.SoldOut, [], IsReleased: false, left));
+                    break;
+                case 'N':
+                    claim.TrySetResult(new(ClaimOutcome.NotOpen, [], IsReleased: false, left));
+                    break;
+                case 'C':
+                    claim.TrySetResult(new(ClaimOutcome.Closed, [], IsReleased: false, left));
+                    break;
+                case 'P':
+                    claim.TrySetResult(new(ClaimOutcome.Paused, [], IsReleased: false, left));
+                    break;
+                case 'Q':
+                    claim.TrySetException(new DependencyUnavailableException("queue", $"{lagMax} claims of pool {poolId} wait to be written; nothing was accepted."));
+                    break;
+                default:
+                    claim.TrySetException(new DependencyUnavailableException("redis", $"pool {poolId} is being rebuilt; nothing was accepted."));
+                    break;
+            }
+        }
+    }
+
+    private static ClaimAnswer Found(ClaimOutcome outcome, string ids, long left)
+    {
+        var released = ids.StartsWith('-');
+        return new(outcome, [.. ids.Trim('-').Split(',', StringSplitOptions.RemoveEmptyEntries).Select(id => long.Parse(id, CultureInfo.InvariantCulture))], released, left);
+    }
+}

@@ -1,0 +1,207 @@
+using System.Collections.Frozen;
+using System.Data.Common;
+using System.Globalization;
+using Dapper;
+using Microsoft.Extensions.Logging;
+using Sluice.Platform.Hosting;
+using Sluice.Platform.Sql;
+using Sluice.Platform.WriteQueue;
+using StackExchange.Redis;
+
+namespace Sluice.Platform.Pools;
+
+/// <summary>
+/// Writes claims from the queue into SQL: for each batch one transaction with the claims, the guarded count of the pool, and the module's rows.
+/// Delivered twice, a claim has no second effect: its id is the primary key.
+/// </summary>
+public sealed partial class ClaimWriter(
+    Database database, PoolRebuilder rebuilder, ClaimWaiters waiters, IEnumerable<IPoolKind> poolKinds, PoolMetrics metrics, TimeProvider time, ILogger<ClaimWriter> log)
+    : IQueueUse
+{
+    private static readonly TimeSpan PartitionsAge = TimeSpan.FromSeconds(1);
+
+    private readonly FrozenDictionary<string, IPoolKind> kinds = poolKinds.ToFrozenDictionary(kind => kind.Kind);
+    private readonly MultiRowInsert insertClaims = new(
+        "claims", "id", "pool_id", "user_id", "units", "idempotency_key", "ordinal", "state", "reason", "written_at");
+
+    private IReadOnlyList<QueuePartition> partitions = [];
+    private long partitionsAt = long.MinValue;
+
+    /// <summary>The queue partition of a pool.</summary>
+    public static QueuePartition PartitionOf(long poolId)
+    {
+        var keys = new PoolKeys(poolId);
+        return new QueuePartition(poolId.ToString(CultureInfo.InvariantCulture), keys.Log, keys.Journal, keys.Dead);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<IReadOnlyList<QueuePartition>> PartitionsAsync()
+    {
+        if (partitionsAt == long.MinValue || time.GetElapsedTime(partitionsAt) > PartitionsAge)
+        {
+            var ids = await database.ReadAsync(connection => connection.QueryAsync<long>("SELECT id FROM pools"));
+            partitions = [.. ids.Select(PartitionOf)];
+            partitionsAt = time.GetTimestamp();
+        }
+
+        return partitions;
+    }
+
+    /// <inheritdoc/>
+    /// <exception cref="FormatException">An entry is no claim.</exception>
+    public async Task WriteAsync(QueuePartition partition, RedisValue[] entries)
+    {
+        var poolId = long.Parse(partition.Name, CultureInfo.InvariantCulture);
+        var claims = new List<Claim>(entries.Length);
+        foreach (var entry in entries)
+        {
+            claims.Add(ClaimEntry.TryFromQueue(poolId, entry, out var claim) ? claim : throw new FormatException($"Not a claim: {entry}"));
+        }
+
+        var rejected = await database.WriteAsync(transaction => WriteAsync(transaction, poolId, claims));
+        waiters.Announce(claims);
+        metrics.Committed(claims.Count - rejected, rejected);
+        if (rejected > 0)
+        {
+            // Redis sold what SQL does not have: it forgot something. Nothing more is sold until it was rebuilt.
+            LogRejected(log, rejected, poolId);
+            await rebuilder.RebuildAsync(poolId);
+        }
+    }
+
+    /// <returns>How many claims SQL refused: above the capacity or the user's limit.</returns>
+    private async Task<int> WriteAsync(DbTransaction transaction, long poolId, List<Claim> claims)
+    {
+        var connection = transaction.Connection!;
+        var pool = await connection.QuerySingleAsync<Pool>($"SELECT {Pool.Columns} FROM pools WHERE id = @poolId", new { poolId }, transaction);
+        var now = time.GetUtcNow().ToUnixTimeMilliseconds();
+        var ordinals = pool.PerUserLimit == 1 ? null : await FreeOrdinalsAsync(transaction, pool, claims);
+
+        // The last line against overselling: what the pool does not have is not written as sold, whatever Redis said. In the order of the queue.
+        var room = pool.CapacityUnits - pool.ClaimedUnits;
+        var fits = claims.Sum(claim => (long)claim.Units) <= room;
+        var fresh = fits && ordinals is null ? await InsertAsync(transaction, claims, now) : [];
+        var accepted = claims;
+        if (fresh.Count != claims.Count)
+        {
+            // Rare: redelivered claims, a pool at its end, or limits above one. One look tells which claims are new.
+            var known = (await connection.QueryAsync<long>(
+                "SELECT id FROM claims WHERE id IN @ids", new { ids = claims.Select(claim => claim.Id).ToList() }, transaction)).ToHashSet();
+            known.ExceptWith(fresh);
+            accepted = [];
+            foreach (var claim in claims.Where(claim => !known.Contains(claim.Id)))
+            {
+                var alreadyIn = fresh.Contains(claim.Id);
+                if (alreadyIn || (claim.Units <= room && Ordinal(claim) is not null))
+                {
+                    accepted.Add(claim);
+                    room -= claim.Units;
+                }
+            }
+
+            var late = accepted.Where(claim => !fresh.Contains(claim.Id)).ToList();
+            fresh.UnionWith(await InsertAsync(transaction, late, now, Ordinal));
+            accepted.RemoveAll(claim => !fresh.Contains(claim.Id));
+            var refused = claims.Where(claim => !known.Contains(claim.Id) && !fresh.Contains(claim.Id)).ToList();
+            await RejectAsync(transaction, refused, "refused-by-sql", now);
+            await CountAndWriteRowsAsync(transaction, pool, accepted);
+            return refused.Count;
+        }
+
+        await CountAndWriteRowsAsync(transaction, pool, accepted);
+        return 0;
+
+        int? Ordinal(Claim claim) => ordinals is null ? 0 : ordinals.TryGetValue(claim.Id, out var ordinal) ? ordinal : null;
+    }
+
+    private async Task CountAndWriteRowsAsync(DbTransaction transaction, Pool pool, List<Claim> fresh)
+    {
+        if (fresh.Count == 0)
+        {
+            return;
+        }
+
+        var units = fresh.Sum(claim => (long)claim.Units);
+        var counted = await transaction.Connection!.ExecuteAsync(
+            "UPDATE pools SET claimed_units = claimed_units + @units WHERE id = @id AND claimed_units + @units <= capacity_units",
+            new { id = pool.Id, units },
+            transaction);
+        if (counted != 1)
+        {
+            throw new InvalidOperationException($"Pool {pool.Id} has no room for {units} units.");
+        }
+
+        if (kinds.TryGetValue(pool.Kind, out var kind))
+        {
+            await kind.WriteAsync(transaction, pool.Id, fresh);
+        }
+    }
+
+    private Task<HashSet<long>> InsertAsync(DbTransaction transaction, List<Claim> claims, long now, Func<Claim, int?>? ordinal = null) =>
+        InsertAsync(transaction, claims, now, ClaimState.Confirmed, reason: null, ordinal ?? (_ => 0));
+
+    // A refused claim keeps a row, so that its owner is told and the certificate counts it. It holds no place and no key.
+    private Task<HashSet<long>> RejectAsync(DbTransaction transaction, List<Claim> claims, string reason, long now) =>
+        InsertAsync(transaction, [.. claims.Select(claim => claim with { IdempotencyKey = null })], now, ClaimState.Rejected, reason, _ => null);
+
+    private Task<HashSet<long>> InsertAsync(
+        DbTransaction transaction, List<Claim> claims, long now, ClaimState state, string? reason, Func<Claim, int?> ordinal) =>
+        insertClaims.RunAsync(transaction, claims.Count, (row, column) => column switch
+        {
+            0 => claims[row].Id,
+            1 => claims[row].PoolId,
+            2 => claims[row].UserId,
+            3 => claims[row].Units,
+            4 => claims[row].IdempotencyKey,
+            5 => ordinal(claims[row]),
+            6 => (int)state,
+            7 => reason,
+            _ => now,
+        });
+
+    // Which place (0 … limit - 1) each claim takes among the user's claims; a claim that would exceed the limit in units gets none.
+    private static async Task<Dictionary<long, int>> FreeOrdinalsAsync(DbTransaction transaction, Pool pool, List<Claim> claims)
+    {
+        var held = (await transaction.Connection!.QueryAsync<(string UserId, int Ordinal, int Units)>(
+            "SELECT user_id, ordinal, units FROM claims WHERE pool_id = @poolId AND ordinal IS NOT NULL AND user_id IN @users",
+            new { poolId = pool.Id, users = claims.Select(claim => claim.UserId).Distinct().ToList() },
+            transaction)).ToLookup(row => row.UserId);
+        var ordinals = new Dictionary<long, int>();
+        foreach (var ofUser in claims.GroupBy(claim => claim.UserId))
+        {
+            var taken = held[ofUser.Key].Select(row => row.Ordinal).ToHashSet();
+            var units = held[ofUser.Key].Sum(row => (long)row.Units);
+            foreach (var claim in ofUser)
+            {
+                if (units + claim.Units > pool.PerUserLimit)
+                {
+                    continue;
+                }
+
+                var ordinal = 0;
+                while (!taken.Add(ordinal))
+                {
+                    ordinal++;
+                }
+
+                ordinals[claim.Id] = ordinal;
+                units += claim.Units;
+            }
+        }
+
+        return ordinals;
+    }
+
+    /// <summary>Gives up on the claim of a dead letter: recorded as rejected, its units go back by a rebuild.</summary>
+    public async Task GiveUpAsync(long poolId, DeadLetter letter)
+    {
+        if (ClaimEntry.TryFromQueue(poolId, letter.Entry, out var claim))
+        {
+            await database.WriteAsync(transaction =>
+                RejectAsync(transaction, [claim], "given-up-by-operator", time.GetUtcNow().ToUnixTimeMilliseconds()));
+        }
+    }
+
+    [LoggerMessage(Level = LogLevel.Critical, Message = "SQL refused {Count} acknowledged claims of pool {PoolId}; rebuilding it")]
+    private static partial void LogRejected(ILogger log, int count, long poolId);
+}

@@ -1,0 +1,29 @@
+using System.Data.Common;
+
+namespace Sluice.Platform.Pools;
+
+/// <summary>The meaning that a module gives to a kind of pool: what a claim becomes, and what must hold of it.</summary>
+public interface IPoolKind
+{
+    /// <summary>The value of <see cref="Pool.Kind"/>.</summary>
+    string Kind { get; }
+
+    /// <summary>
+    /// Writes the module's rows for claims that are new, in the transaction that writes the claims: both or neither. One statement for the whole batch.
+    /// </summary>
+    Task WriteAsync(DbTransaction transaction, long poolId, IReadOnlyList<Claim> claims);
+
+    /// <summary>The module's own checks for the certificate, on the snapshot that the other checks see.</summary>
+    Task<IReadOnlyList<AuditCheck>> AuditAsync(DbConnection snapshot, long poolId);
+}
+
+/// <summary>One thing that must hold of a pool.</summary>
+/// <param name="Name">Stable, kebab-case.</param>
+/// <param name="Holds">Whether it does.</param>
+/// <param name="Expected">The number that should be found.</param>
+/// <param name="Found">The number that was found.</param>
+/// <param name="Says">The check in one sentence for people.</param>
+public sealed record AuditCheck(string Name, bool Holds, long Expected, long Found, string Says)
+{
+    public static AuditCheck Equal(string name, long expected, long found, string says) => new(name, expected == found, expected, found, says);
+}

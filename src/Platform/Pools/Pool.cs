@@ -1,0 +1,128 @@
+using System.ComponentModel.DataAnnotations;
+
+namespace Sluice.Platform.Pools;
+
+/// <summary>Whether a pool lets claims through; its opening times narrow <see cref="Open"/> further.</summary>
+public enum Gate
+{
+    Draft = 0,
+    Open = 1,
+    Paused = 2,
+    Closed = 3,
+}
+
+/// <summary>A limited number of units that users claim. The row of <c>pools</c>; times in Unix milliseconds.</summary>
+/// <param name="Kind">Which module gives the pool its meaning, e.g. <c>flash-sale</c>.</param>
+/// <param name="InitialUnits">Units at the start, ≥ 0.</param>
+/// <param name="CapacityUnits">Units at the start plus all adjustments.</param>
+/// <param name="ClaimedUnits">Units of the confirmed claims in SQL; never above the capacity.</param>
+/// <param name="PerUserLimit">Units that one user may hold, ≥ 1.</param>
+/// <param name="Version">Goes up by one with each change of gate, times, limit or capacity.</param>
+/// <param name="AppliedVersion">The newest version that Redis is known to have.</param>
+public sealed record Pool(
+    long Id,
+    string Kind,
+    string Title,
+    long InitialUnits,
+    long CapacityUnits,
+    long ClaimedUnits,
+    long PerUserLimit,
+    Gate Gate,
+    long? OpensAt,
+    long? ClosesAt,
+    long Version,
+    long AppliedVersion,
+    long CreatedAt)
+{
+    internal const string Columns =
+        "id AS Id, kind AS Kind, title AS Title, initial_units AS InitialUnits, capacity_units AS CapacityUnits, claimed_units AS ClaimedUnits, " +
+        "per_user_limit AS PerUserLimit, gate AS Gate, opens_at AS OpensAt, closes_at AS ClosesAt, version AS Version, " +
+        "applied_version AS AppliedVersion, created_at AS CreatedAt";
+}
+
+/// <summary>Where a claim stands.</summary>
+public enum ClaimState
+{
+    /// <summary>Accepted and logged, not yet written to SQL.</summary>
+    Held = 0,
+
+    /// <summary>Written to SQL.</summary>
+    Confirmed = 1,
+
+    /// <summary>Given back: cancelled or not paid in time.</summary>
+    Released = 2,
+
+    /// <summary>Accepted, but refused by SQL's own guards. The certificate counts each as a broken promise.</summary>
+    Rejected = 3,
+}
+
+/// <summary>One user's units of one pool, taken exactly once.</summary>
+/// <param name="IdempotencyKey">The caller's key, or null.</param>
+public sealed record Claim(long Id, long PoolId, string UserId, int Units, string? IdempotencyKey);
+
+/// <summary>What became of a request for units. Failures of engines are exceptions, never outcomes.</summary>
+public enum ClaimOutcome
+{
+    /// <summary>Held now; it will not be lost.</summary>
+    Accepted,
+
+    /// <summary>The same claim as before: the same key, or a limit of one.</summary>
+    AlreadyClaimed,
+
+    /// <summary>The key was used before for another number of units.</summary>
+    KeyReused,
+
+    /// <summary>The user would hold more than the pool's limit.</summary>
+    LimitReached,
+
+    /// <summary>Fewer units left than asked for. May change when a claim is released.</summary>
+    SoldOut,
+
+    /// <summary>Before its time, or a draft.</summary>
+    NotOpen,
+
+    /// <summary>For good.</summary>
+    Closed,
+
+    /// <summary>For now.</summary>
+    Paused,
+}
+
+/// <summary>The answer to one request.</summary>
+/// <param name="Outcome">What became of it.</param>
+/// <param name="ClaimIds">The claim made or found; for <see cref="ClaimOutcome.LimitReached"/> all that the user holds; otherwise empty.</param>
+/// <param name="IsReleased">For <see cref="ClaimOutcome.AlreadyClaimed"/>: the claim was released since.</param>
+/// <param name="LeftUnits">Units left in the pool at that moment.</param>
+public readonly record struct ClaimAnswer(ClaimOutcome Outcome, IReadOnlyList<long> ClaimIds, bool IsReleased, long LeftUnits);
+
+/// <summary>When a claim may be called accepted.</summary>
+public enum Durability
+{
+    /// <summary>
+    /// After the claim is logged. Embedded: in Garnet's append-only file; survives the death of the process at any moment, not a power cut.
+    /// Redis with <c>appendfsync always</c>: survives a power cut too, not the loss of its disk.
+    /// </summary>
+    Logged,
+
+    /// <summary>After the SQL commit (SQLite WAL, synchronous=FULL): survives a power cut, not the loss of the disk. Slower by one queue passage.</summary>
+    Committed,
+}
+
+/// <summary>Bounds of the claim path.</summary>
+public sealed class PoolsOptions
+{
+    /// <summary>When a claim may be called accepted: <c>Logged</c> or <c>Committed</c>.</summary>
+    public Durability Durability { get; init; } = Durability.Logged;
+
+    /// <summary>Claims in one script call, 1–1,000. Lua's stack bounds it.</summary>
+    [Range(1, 1_000)] public int BatchClaimsMax { get; init; } = 256;
+
+    /// <summary>Claims of one pool that may wait for the next call before further ones are answered 503.</summary>
+    [Range(1, 1_000_000)] public int WaitingClaimsMax { get; init; } = 20_000;
+
+    /// <summary>How long a node believes that a pool is sold out before it asks again, 50 ms – 10 s. A release on the same node ends it at once.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.05", "00:00:10")] public TimeSpan SoldOutBelief { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>How long <c>Committed</c> waits for SQL before it answers 503 "unknown", 1–60 s.</summary>
+    [Range(typeof(TimeSpan), "00:00:01", "00:01:00")] public TimeSpan CommitWaitMax { get; init; } = TimeSpan.FromSeconds(10);
+}

@@ -1,0 +1,163 @@
+using System.Data.Common;
+using System.Runtime.InteropServices;
+using Dapper;
+using Sluice.Platform.Hosting;
+using Sluice.Platform.Redis;
+using Sluice.Platform.Sql;
+using StackExchange.Redis;
+
+namespace Sluice.Platform.Pools;
+
+/// <summary>What an audit says of a pool.</summary>
+public enum Verdict
+{
+    /// <summary>Every check holds, and nothing is on its way.</summary>
+    Holds,
+
+    /// <summary>Claims or releases are on their way: ask again in a moment.</summary>
+    Settling,
+
+    /// <summary>A check fails.</summary>
+    Broken,
+}
+
+/// <summary>The audit of one pool; the numbers that its certificate carries.</summary>
+/// <param name="CapacityUnits">Units at the start plus adjustments.</param>
+/// <param name="SoldUnits">Units of confirmed claims.</param>
+/// <param name="HeldUnits">Units of claims that SQL does not have yet.</param>
+/// <param name="ReleasedUnits">Units that were claimed and given back.</param>
+/// <param name="LeftUnits">Units that nobody has, in Redis.</param>
+/// <param name="QueueDepth">Claims that SQL does not have yet.</param>
+/// <param name="AcceptedClaims">Claims in SQL: confirmed and released.</param>
+public sealed record AuditResult(
+    int Version,
+    long PoolId,
+    string Title,
+    DateTime IssuedAt,
+    Verdict Verdict,
+    long CapacityUnits,
+    long AdjustmentUnits,
+    long SoldUnits,
+    long HeldUnits,
+    long ReleasedUnits,
+    long LeftUnits,
+    long QueueDepth,
+    long DeadLetters,
+    long AcceptedClaims,
+    long Orders,
+    IReadOnlyList<AuditCheck> Checks);
+
+/// <summary>
+/// Checks everything that must hold of a pool, in SQL on one snapshot and in Redis. The checks count from the claims themselves, never from a counter that the claim path keeps.
+/// Cost: one pass over the pool's claims in SQL and one over its holders in Redis.
+/// </summary>
+public sealed class PoolAudit(Database database, RedisConnection redis, IEnumerable<IPoolKind> kinds, TimeProvider time)
+{
+    /// <summary>Audits a pool, or returns null when there is none.</summary>
+    /// <exception cref="DependencyUnavailableException">An engine does not answer.</exception>
+    public async Task<AuditResult?> RunAsync(long poolId)
+    {
+        var keys = new PoolKeys(poolId);
+
+        // Redis before and after SQL: if neither the queue nor the units moved, the two snapshots belong together.
+        var before = await LookAsync(keys);
+        var sql = await database.ReadAsync(async connection =>
+        {
+            var pool = await connection.QuerySingleOrDefaultAsync<Pool?>($"SELECT {Pool.Columns} FROM pools WHERE id = @poolId", new { poolId });
+            return pool is null ? null : await CountAsync(connection, pool);
+        });
+        if (sql is null)
+        {
+            return null;
+        }
+
+        var holders = await HoldersAsync(keys);
+        var after = await LookAsync(keys);
+        var settled = before == after && after is { Depth: 0, IsFrozen: false } && sql.UnreturnedUnits == 0;
+        var (pool, checks) = (sql.Pool, sql.Checks);
+        if (settled)
+        {
+            checks.Add(AuditCheck.Equal(
+                "units-balance-in-redis", pool.CapacityUnits - sql.SoldUnits, after.Left, "The units left in Redis are the capacity less what SQL has sold."));
+            checks.Add(AuditCheck.Equal("holders-match-sql", sql.SoldUnits, holders, "The users in Redis hold as many units as SQL has sold."));
+        }
+
+        checks.Add(AuditCheck.Equal("no-dead-letters", 0, after.Dead, "No accepted claim waits for a person."));
+        var verdict = checks.Exists(check => !check.Holds) ? Verdict.Broken : settled ? Verdict.Holds : Verdict.Settling;
+        return new AuditResult(
+            Version: 1, poolId, pool.Title, time.GetUtcNow().UtcDateTime, verdict, pool.CapacityUnits, sql.AdjustmentUnits, sql.SoldUnits, sql.SoldUnits > holders ? 0 : holders - sql.SoldUnits,
+            sql.ReleasedUnits, after.Left, after.Depth, after.Dead, sql.AcceptedClaims, sql.Orders, checks);
+    }
+
+    private async Task<Counts> CountAsync(DbConnection connection, Pool pool)
+    {
+        var id = new { id = pool.Id, limit = pool.PerUserLimit, confirmed = ClaimState.Confirmed, released = ClaimState.Released, rejected = ClaimState.Rejected };
+        Task<long> Number(string sql) => connection.QuerySingleAsync<long>(sql, id);
+        var sold = await Number("SELECT COALESCE(SUM(units), 0) FROM claims WHERE pool_id = @id AND state = @confirmed");
+        var released = await Number("SELECT COALESCE(SUM(units), 0) FROM claims WHERE pool_id = @id AND state = @released");
+        var adjustments = await Number("SELECT COALESCE(SUM(units), 0) FROM pool_adjustments WHERE pool_id = @id");
+        var accepted = await Number("SELECT COUNT(*) FROM claims WHERE pool_id = @id AND state IN (@confirmed, @released)");
+        var checks = new List<AuditCheck>
+        {
+            new("never-above-capacity", sold <= pool.CapacityUnits, pool.CapacityUnits, sold, "No more is sold than there is (found ≤ expected)."),
+            AuditCheck.Equal("capacity-explained", pool.InitialUnits + adjustments, pool.CapacityUnits, "The capacity is the stock at the start plus every adjustment."),
+            AuditCheck.Equal("units-balance-in-sql", sold, pool.ClaimedUnits, "The pool's counter is the sum of its confirmed claims."),
+            AuditCheck.Equal(
+                "nobody-above-the-limit",
+                0,
+                await Number("SELECT COUNT(*) FROM (SELECT user_id FROM claims WHERE pool_id = @id AND state = @confirmed GROUP BY user_id HAVING SUM(units) > @limit) u"),
+                $"No user holds more than {pool.PerUserLimit}."),
+            AuditCheck.Equal(
+                "each-release-once",
+                await Number("SELECT COUNT(*) FROM claims WHERE pool_id = @id AND state = @released"),
+                await Number("SELECT COUNT(*) FROM releases WHERE pool_id = @id"),
+                "Each released claim was released once."),
+            AuditCheck.Equal(
+                "nothing-accepted-was-refused", 0, await Number("SELECT COUNT(*) FROM claims WHERE pool_id = @id AND state = @rejected"),
+                "SQL refused no claim that was accepted."),
+        };
+        long orders = 0;
+        foreach (var kind in kinds.Where(kind => kind.Kind == pool.Kind))
+        {
+            var own = await kind.AuditAsync(connection, pool.Id);
+            checks.AddRange(own);
+            orders = own.Count > 0 ? own[0].Found : 0;
+        }
+
+        var unreturned = await Number("SELECT COALESCE(SUM(units), 0) FROM releases WHERE pool_id = @id AND returned = 0");
+        return new Counts(pool, sold, released, adjustments, accepted, unreturned, orders, checks);
+    }
+
+    private async Task<Look> LookAsync(PoolKeys keys)
+    {
+        var left = redis.GuardAsync(db => db.StringGetAsync(keys.Left));
+        var depth = redis.GuardAsync(db => db.ListLengthAsync(keys.Log));
+        var dead = redis.GuardAsync(db => db.ListLengthAsync(keys.Dead));
+        var meta = await redis.GuardAsync(db => db.HashGetAsync(keys.Meta, ["frozen", "refills", "run"]));
+        return new Look((long)await left, await depth, await dead, !meta[0].IsNullOrEmpty || meta[2].IsNull, (long)meta[1]);
+    }
+
+    private async Task<long> HoldersAsync(PoolKeys keys)
+    {
+        try
+        {
+            long units = 0;
+            await foreach (var user in redis.Db.HashScanAsync(keys.Holders, pageSize: 2_000))
+            {
+                units += ClaimEntry.FromHolder(user.Value.ToString()).Where(claim => !claim.Released).Sum(claim => (long)claim.Units);
+            }
+
+            return units;
+        }
+        catch (Exception e) when (e is RedisConnectionException or RedisTimeoutException)
+        {
+            throw new DependencyUnavailableException("redis", e.Message, e);
+        }
+    }
+
+    private sealed record Counts(
+        Pool Pool, long SoldUnits, long ReleasedUnits, long AdjustmentUnits, long AcceptedClaims, long UnreturnedUnits, long Orders, List<AuditCheck> Checks);
+
+    [StructLayout(LayoutKind.Auto)]
+    private readonly record struct Look(long Left, long Depth, long Dead, bool IsFrozen, long Refills);
+}

@@ -1,0 +1,51 @@
+using System.Globalization;
+using StackExchange.Redis;
+
+namespace Sluice.Platform.Pools;
+
+/// <summary>
+/// Every Redis key of a pool, all in one slot by the tag <c>{pool:&lt;id&gt;.&lt;lane&gt;}</c>. Lane 0 is the only one yet.
+/// </summary>
+public sealed class PoolKeys
+{
+    public PoolKeys(long poolId)
+    {
+        var tag = string.Create(CultureInfo.InvariantCulture, $"{{pool:{poolId}.0}}");
+        Meta = tag + ":meta";
+        Left = tag + ":left";
+        Holders = tag + ":holders";
+        Log = tag + ":log";
+        Journal = tag + ":journal";
+        Dead = tag + ":dead";
+        Claim = [Meta, Left, Holders, Log];
+        Release = [Meta, Left, Holders];
+        Configure = [Meta, Left];
+    }
+
+    /// <summary>Hash: run, gate, frozen, frozenAt, opensAt, closesAt, limit, capacity, version, refills.</summary>
+    public RedisKey Meta { get; }
+
+    /// <summary>Integer ≥ 0: units that nobody has.</summary>
+    public RedisKey Left { get; }
+
+    /// <summary>Hash: user → claims, see Claim.lua.</summary>
+    public RedisKey Holders { get; }
+
+    /// <summary>List: claims that SQL does not have yet; the queue partition of this pool.</summary>
+    public RedisKey Log { get; }
+
+    /// <summary>List: the newest entries that were acknowledged, bounded.</summary>
+    public RedisKey Journal { get; }
+
+    /// <summary>List: entries that could not be written, with their errors.</summary>
+    public RedisKey Dead { get; }
+
+    /// <summary>KEYS of Claim.lua.</summary>
+    public RedisKey[] Claim { get; }
+
+    /// <summary>KEYS of Release.lua and Rebuild.lua.</summary>
+    public RedisKey[] Release { get; }
+
+    /// <summary>KEYS of Configure.lua.</summary>
+    public RedisKey[] Configure { get; }
+}

@@ -1,0 +1,164 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Dapper;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Routing;
+using Sluice.Platform.Http;
+using Sluice.Platform.Redis;
+using Sluice.Platform.Sql;
+using Sluice.Platform.WriteQueue;
+
+namespace Sluice.Platform.Pools;
+
+/// <summary>What the shop's servers see of a pool while it runs.</summary>
+public sealed record PoolView(
+    string Id, string Kind, string Title, string State, long CapacityUnits, long LeftUnits, long QueueDepth, long OldestAgeMs, long DeadLetters, long Version);
+
+public sealed record PoolName(string Id, string Kind, string Title, string State);
+
+public sealed record ClaimsLookup(IReadOnlyList<string>? ClaimIds);
+
+public sealed record ClaimRowView(string ClaimId, string UserId, string PoolId, int Units, string State, string? Reason, string? OrderId);
+
+public sealed record DeadLetterView(string Entry, string Error, DateTime At);
+
+public sealed record Page<T>(IReadOnlyList<T> Items, string? NextCursor);
+
+public sealed record Moved(int Count);
+
+/// <summary>The routes of pools: certificates for everybody, the inside for the shop's servers.</summary>
+public static class PoolRoutes
+{
+    public const int LookupIdsMax = 1_000, PoolsMax = 10_000;
+
+    public static void Map(IEndpointRouteBuilder routes)
+    {
+        routes.MapGet("/v1/pools/{id}/certificate", CertificateAsync).For(AccessRule.Public).WithTags("Proof")
+            .WithSummary("The pool's certificate, signed").Produces<SignedCertificate>();
+        routes.MapGet("/.well-known/sluice-keys", (Certificates certificates) => Results.Text(certificates.PublicKeys().ToJsonString(), "application/jwk-set+json"))
+            .For(AccessRule.Public).WithTags("Proof").WithSummary("The public keys that certificates are signed with (JWK set)");
+        routes.MapGet("/v1/pools", ListAsync).For(AccessRule.Server).WithTags("Pools").WithSummary("Every pool, newest first").Produces<Page<PoolName>>();
+        routes.MapGet("/v1/pools/{id}", PoolAsync).For(AccessRule.Server).WithTags("Pools").WithSummary("A pool from the inside: units left, queue, dead letters").Produces<PoolView>();
+        routes.MapPost("/v1/claims/lookup", LookupAsync).For(AccessRule.Server).WithTags("Pools").WithSummary("Up to 1,000 claims as SQL has them").Produces<Page<ClaimRowView>>();
+        routes.MapGet("/v1/pools/{id}/dead-letters", DeadLettersAsync).For(AccessRule.Server).WithTags("Pools").WithSummary("Entries that could not be written, and why").Produces<Page<DeadLetterView>>();
+        routes.MapPost("/v1/pools/{id}/dead-letters/replay", ReplayAsync).For(AccessRule.Server).WithTags("Pools").WithSummary("Put them back into the queue").Produces<Moved>();
+        routes.MapPost("/v1/pools/{id}/dead-letters/discard", DiscardAsync).For(AccessRule.Server).WithTags("Pools")
+            .WithSummary("Give them up: recorded as rejected, their units go back to the pool").Produces<Moved>();
+    }
+
+    private static async Task<IResult> CertificateAsync(string id, Certificates certificates) =>
+        Names.TryId(id, out var poolId) && await certificates.GetAsync(poolId) is { } certificate
+            ? Results.Json(certificate, CertificateJson.Default.SignedCertificate)
+            : Problem.NotFound("pool");
+
+    private static async Task<IResult> ListAsync(PoolStore pools) => Results.Json(
+        new Page<PoolName>([.. (await pools.ListAsync(PoolsMax)).Select(pool => new PoolName(Names.Id(pool.Id), pool.Kind, pool.Title, PoolStore.GateName(pool.Gate)))], null),
+        PoolsJson.Default.PagePoolName);
+
+    private static async Task<IResult> PoolAsync(string id, PoolStore pools, RedisConnection redis, TimeProvider time)
+    {
+        if (!Names.TryId(id, out var poolId) || await pools.FindAsync(poolId) is not { } pool)
+        {
+            return Problem.NotFound("pool");
+        }
+
+        var keys = new PoolKeys(poolId);
+        var left = redis.GuardAsync(db => db.StringGetAsync(keys.Left));
+        var oldest = redis.GuardAsync(db => db.ListGetByIndexAsync(keys.Log, 0));
+        var depth = redis.GuardAsync(db => db.ListLengthAsync(keys.Log));
+        var dead = await redis.GuardAsync(db => db.ListLengthAsync(keys.Dead));
+
+        // The age of a queue entry is the age of its claim id, to the millisecond.
+        var age = ClaimEntry.TryFromQueue(poolId, await oldest, out var claim)
+            ? Math.Max(0, (long)(time.GetUtcNow() - Hosting.ClaimIds.TimeOf(claim.Id)).TotalMilliseconds)
+            : 0;
+        return Results.Json(
+            new PoolView(id, pool.Kind, pool.Title, PoolStore.GateName(pool.Gate), pool.CapacityUnits, (long)await left, await depth, age, dead, pool.Version),
+            PoolsJson.Default.PoolView);
+    }
+
+    private static async Task<IResult> LookupAsync(ClaimsLookup request, Database database)
+    {
+        if (request.ClaimIds is not { Count: >= 1 and <= LookupIdsMax } texts)
+        {
+            return Problem.Invalid($"'claimIds' takes 1 to {LookupIdsMax} ids.");
+        }
+
+        var ids = new List<long>(texts.Count);
+        foreach (var text in texts)
+        {
+            if (!Names.TryId(text, out var id))
+            {
+                return Problem.Invalid("'claimIds' takes ids as decimal strings.");
+            }
+
+            ids.Add(id);
+        }
+
+        var rows = await database.ReadAsync(connection => connection.QueryAsync<(long Id, long PoolId, string UserId, int Units, ClaimState State, string? Reason)>(
+            "SELECT id, pool_id, user_id, units, state, reason FROM claims WHERE id IN @ids", new { ids }));
+        return Results.Json(
+            new Page<ClaimRowView>(
+                [.. rows.Select(row => new ClaimRowView(
+                    Names.Id(row.Id), row.UserId, Names.Id(row.PoolId), row.Units, StateName(row.State), row.Reason,
+                    row.State == ClaimState.Rejected ? null : Names.Id(row.Id)))],
+                null),
+            PoolsJson.Default.PageClaimRowView);
+    }
+
+    private static async Task<IResult> DeadLettersAsync(string id, PoolStore pools, RedisConnection redis)
+    {
+        if (!Names.TryId(id, out var poolId) || await pools.FindAsync(poolId) is null)
+        {
+            return Problem.NotFound("pool");
+        }
+
+        var letters = await ClaimWriter.PartitionOf(poolId).DeadLettersAsync(redis, lettersMax: 100);
+        return Results.Json(
+            new Page<DeadLetterView>([.. letters.Select(letter => new DeadLetterView(letter.Entry, letter.Error, letter.At.UtcDateTime))], null),
+            PoolsJson.Default.PageDeadLetterView);
+    }
+
+    private static async Task<IResult> ReplayAsync(string id, PoolStore pools, RedisConnection redis, QueueSignal signal, WriteQueueOptions options)
+    {
+        if (!Names.TryId(id, out var poolId) || await pools.FindAsync(poolId) is null)
+        {
+            return Problem.NotFound("pool");
+        }
+
+        var moved = await ClaimWriter.PartitionOf(poolId).ReplayAsync(redis, options.LagMax);
+        signal.Ring();
+        return Results.Json(new Moved(moved), PoolsJson.Default.Moved);
+    }
+
+    private static async Task<IResult> DiscardAsync(string id, PoolStore pools, RedisConnection redis, ClaimWriter writer, PoolRebuilder rebuilder)
+    {
+        if (!Names.TryId(id, out var poolId) || await pools.FindAsync(poolId) is null)
+        {
+            return Problem.NotFound("pool");
+        }
+
+        var moved = await ClaimWriter.PartitionOf(poolId).DiscardAsync(redis, letter => writer.GiveUpAsync(poolId, letter));
+        await rebuilder.RebuildAsync(poolId);
+        return Results.Json(new Moved(moved), PoolsJson.Default.Moved);
+    }
+
+    /// <summary>A claim's state on the wire.</summary>
+    public static string StateName(ClaimState state) => state switch
+    {
+        ClaimState.Held => "held",
+        ClaimState.Confirmed => "confirmed",
+        ClaimState.Released => "released",
+        ClaimState.Rejected => "rejected",
+    };
+}
+
+[JsonSourceGenerationOptions(JsonSerializerDefaults.Web, NumberHandling = JsonNumberHandling.Strict, UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow)]
+[JsonSerializable(typeof(PoolView))]
+[JsonSerializable(typeof(Page<PoolName>))]
+[JsonSerializable(typeof(ClaimsLookup))]
+[JsonSerializable(typeof(Page<ClaimRowView>))]
+[JsonSerializable(typeof(Page<DeadLetterView>))]
+[JsonSerializable(typeof(Moved))]
+public sealed partial class PoolsJson : JsonSerializerContext;

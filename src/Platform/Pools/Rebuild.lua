@@ -1,0 +1,24 @@
+-- One step of rebuilding a pool lane from SQL and the queue. Until the last step the lane answers 'F' to everybody else.
+--
+-- KEYS  1 meta   2 left   3 holders
+-- ARGV  1 step   2 token
+--   'freeze': 3 now (Unix ms)   4 patience (ms): a freeze older than this was left by a dead rebuilder and is taken over
+--             answers 1, or 0 while somebody else rebuilds
+--   'hold':   then two for each user: user, entries         answers 1, or 0 when the freeze was taken over
+--   'thaw':   3 run  4 version  5 gate  6 opensAt  7 closesAt  8 limit  9 capacity  10 left         answers 1 or 0
+local frozen = redis.call('HMGET', KEYS[1], 'frozen', 'frozenAt', 'refills')
+if ARGV[1] == 'freeze' then
+  if frozen[1] and frozen[1] ~= '' and frozen[1] ~= ARGV[2] and tonumber(ARGV[3]) - tonumber(frozen[2]) < tonumber(ARGV[4]) then return 0 end
+  redis.call('HSET', KEYS[1], 'frozen', ARGV[2], 'frozenAt', ARGV[3])
+  redis.call('DEL', KEYS[3])
+  return 1
+end
+if frozen[1] ~= ARGV[2] then return 0 end
+if ARGV[1] == 'hold' then
+  redis.call('HSET', KEYS[3], unpack(ARGV, 3))
+  return 1
+end
+redis.call('SET', KEYS[2], ARGV[10])
+redis.call('HSET', KEYS[1], 'run', ARGV[3], 'version', ARGV[4], 'gate', ARGV[5], 'opensAt', ARGV[6], 'closesAt', ARGV[7], 'limit', ARGV[8],
+  'capacity', ARGV[9], 'refills', tonumber(frozen[3] or '0') + 1, 'frozen', '')
+return 1
