@@ -1,0 +1,55 @@
+namespace Sluice.Bench.Runner;
+
+/// <summary>One round of one contender. CPU times are per request (claim, order, row) and come from the operating system's account of each process.</summary>
+/// <param name="PerSecond">What counts, per second.</param>
+/// <param name="Count">How many there were.</param>
+/// <param name="AppCpuMicros">CPU microseconds of the server's process for each; all of its threads, background work included.</param>
+/// <param name="ClientCpuMicros">The same of wrk.</param>
+/// <param name="P99Ms">Client-side, closed loop: how long 99 % of the answers took at most.</param>
+internal sealed record Sample(double PerSecond, long Count, double AppCpuMicros, double? ClientCpuMicros, double? P99Ms)
+{
+    public static Sample Of(WrkSummary wrk, TimeSpan appCpu) => new(
+        wrk.PerSecond, wrk.Requests, appCpu.TotalMicroseconds / wrk.Requests, wrk.CpuSeconds * 1e6 / wrk.Requests, wrk.P99Ms);
+}
+
+/// <summary>Something that is measured once in every round.</summary>
+internal sealed record Contender(string Name, Func<CancellationToken, Task<Sample>> MeasureAsync);
+
+/// <summary>What a scenario wants to know: the throughput (or the CPU) of one contender as a multiple of another's in the same round.</summary>
+/// <param name="Goal">For throughput the least, for CPU the most that is wanted; null where none is set.</param>
+internal sealed record Comparison(string Of, string To, double? Goal = null, double? CpuGoal = null);
+
+internal sealed record Plan(string Name, string Says, IReadOnlyList<Contender> Contenders, IReadOnlyList<Comparison> Comparisons);
+
+/// <summary>Measures in turn, A B C A B C …, so that whatever else the machine does meets everyone alike; only ratios inside one round are compared.</summary>
+internal static class Paired
+{
+    public static async Task<IReadOnlyDictionary<string, IReadOnlyList<Sample>>> RunAsync(Plan plan, int rounds, CancellationToken cancel)
+    {
+        var samples = plan.Contenders.ToDictionary(contender => contender.Name, _ => new List<Sample>(rounds), StringComparer.Ordinal);
+        // Two rounds warm everything up, the JIT's second tier above all, and do not count.
+        for (var round = -1; round <= rounds; round++)
+        {
+            foreach (var contender in plan.Contenders)
+            {
+                var sample = await contender.MeasureAsync(cancel);
+                if (round > 0) samples[contender.Name].Add(sample);
+                Console.Error.WriteLine(
+                    $"  {(round < 1 ? "warm-up" : $"round {round}"),-8} {contender.Name,-28} {sample.PerSecond,10:N0}/s  app {sample.AppCpuMicros,7:F1} µs"
+                    + (sample.P99Ms is { } p99 ? $"  p99 {p99,7:F1} ms" : ""));
+            }
+        }
+
+        return samples.ToDictionary(pair => pair.Key, pair => (IReadOnlyList<Sample>)pair.Value, StringComparer.Ordinal);
+    }
+}
+
+internal static class Median
+{
+    public static double Of(IEnumerable<double> values)
+    {
+        var sorted = values.Order().ToArray();
+        var middle = sorted.Length / 2;
+        return sorted.Length % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+    }
+}
