@@ -30,10 +30,11 @@ async function start() {
     return;
   }
   byId('failure').replaceChildren();
-  byId('certificate').hidden = false;
   byId('download').href = path;
   byId('download').download = `certificate-${answer.certificate.poolId}.json`;
   show(answer.certificate, sale);
+  byId('loading').hidden = true;
+  byId('certificate').hidden = false;
   await showSignature(answer);
   if (answer.certificate.verdict === 'settling') setTimeout(start, SETTLING_AGAIN_MS);
 }
@@ -132,6 +133,7 @@ async function showSignature({ certificate, jws }) {
 
 function fail(error) {
   if (!(error instanceof Problem) && !(error instanceof Unreachable)) throw error;
+  byId('loading').hidden = true;
   byId('certificate').hidden = true;
   byId('failure').replaceChildren(error.status === 404
     ? errorState(new Problem(404, { detail: 'Either the sale does not exist, or nothing has been counted for it yet.' }, null), { level: 'h1', title: 'There is no certificate here' })

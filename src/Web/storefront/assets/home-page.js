@@ -35,6 +35,7 @@ async function start() {
   }
   moreCursor = firstPage.nextCursor;
   byId('failure').replaceChildren();
+  byId('loading').hidden = true;
   byId('lists').hidden = false;
   poll(ask, { delayMs, onFailure: error => lost(error) });
   everySecond(show);
@@ -190,6 +191,7 @@ function lost(error) {
 
 function fail(error) {
   if (!(error instanceof Problem) && !(error instanceof Unreachable)) throw error;
+  byId('loading').hidden = true;
   byId('lists').hidden = true;
   byId('failure').replaceChildren(errorState(error, { title: 'The sales did not load', retry: start }));
 }

@@ -43,9 +43,10 @@ async function start() {
     return;
   }
   byId('failure').replaceChildren();
-  byId('order').hidden = false;
   showUnchanging();
   show();
+  byId('loading').hidden = true;
+  byId('order').hidden = false;
   polling = poll(ask, { delayMs, onFailure: lost });
   everySecond(tick, () => Date.parse(order.payBy));
 }
@@ -107,6 +108,7 @@ function show() {
   setText(byId('left-value'), pending ? digits(secondsUntil(order.payBy, now())) : words);
   // The two buttons keep their place when they are gone, so that the page does not move under a finger.
   byId('do').dataset.gone = String(!pending);
+  if (stateShown === null) byId('do').hidden = !pending;
   for (const name of ['pay', 'cancel']) byId(name).disabled = !pending;
   document.title = `${words}: ${order.title} · Sluice`;
   if (stateShown !== null) {
@@ -156,6 +158,7 @@ function lost(error) {
 function fail(error) {
   const elsewhere = error instanceof SignInElsewhere;
   if (!elsewhere && !(error instanceof Problem) && !(error instanceof Unreachable)) throw error;
+  byId('loading').hidden = true;
   byId('order').hidden = true;
   byId('failure').replaceChildren(elsewhere
     ? errorState(error, { level: 'h1', title: 'Your orders are kept elsewhere' })

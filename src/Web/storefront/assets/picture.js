@@ -24,6 +24,7 @@ export async function showPicture(image, sku) {
   image.addEventListener('error', () => { image.src = FALLBACK; }, { once: true });
   const found = await product(sku);
   image.src = onThisOrigin(found?.imageUrl) ?? FALLBACK;
+  image.removeAttribute('data-pending');
 }
 
 function onThisOrigin(url) {

@@ -120,7 +120,6 @@ function showUnchanging() {
   product(sale.sku).then(found => {
     setText(byId('description'), found?.description ?? 'The shop has not described it any further.');
   });
-  byId('sale').dataset.ready = '';
 }
 
 function show() {
@@ -208,7 +207,7 @@ function lost(error) {
     return;
   }
   byId('heard').dataset.state = 'lost';
-  setText(byId('heard-words'), `No answer since ${byId('heard').dataset.at}. Trying again.`);
+  setText(byId('heard-words'), `No answer since ${byId('heard').dataset.at}`);
 }
 
 function fail(error) {

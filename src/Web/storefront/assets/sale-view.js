@@ -24,6 +24,7 @@ function asking({ pauseMs }) {
 }
 
 function yours(sale, stage, { order, notice, busy }, nowMs) {
+  // Paying comes last in the row: when it is done and gone, nothing beside it moves.
   const actions = [{ name: 'order', text: 'See your order', href: `/orders/${order.id}` }];
   if (sale.perUserLimit > 1 && stage === 'open') actions.push({ name: 'another', text: 'Buy one more' });
   if (order.state === 'paid') {
@@ -36,7 +37,7 @@ function yours(sale, stage, { order, notice, busy }, nowMs) {
   const seconds = secondsUntil(order.payBy, nowMs);
   return {
     tone: notice ? 'notice' : 'calm', seconds,
-    actions: [{ name: 'pay', text: busy ? 'Paying…' : `Pay ${money(order.amountCents, order.currency)}`, strong: true, busy }, ...actions],
+    actions: [...actions, { name: 'pay', text: busy ? 'Paying…' : `Pay ${money(order.amountCents, order.currency)}`, strong: true, busy }],
     button: { look: 'yours', icon: 'check', words: 'Yours: pay within', eye: digits(seconds), ear: spoken(seconds), pressable: true },
     advice: notice ?? `Kept for you until ${timeOfDay(order.payBy)}. After that the unit goes back to the sale.`,
   };
