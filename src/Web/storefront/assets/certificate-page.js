@@ -64,10 +64,10 @@ function verdictOf(certificate, sale) {
     case 'holds':
       return { tone: 'good', iconName: 'seal', words: `Held: ${number(soldUnits)} of ${number(offered(certificate))} sold${soFar}, nothing lost, nothing sold twice.` };
     case 'settling':
-      return { tone: 'warn', iconName: 'clock', words: `Settling: ${number(queueDepth)} claims are still being written. This page counts again by itself.` };
+      return { tone: 'warn', iconName: 'clock', words: `Settling: ${number(queueDepth)} still being written. This page counts again by itself.` };
     default: {
       const failing = certificate.checks.filter(check => !check.holds).length;
-      return { tone: 'bad', iconName: 'warn', words: `Broken: ${number(failing)} of ${number(certificate.checks.length)} checks do not hold. See which below.` };
+      return { tone: 'bad', iconName: 'warn', words: `Broken: ${number(failing)} of ${number(certificate.checks.length)} checks failed. See which below.` };
     }
   }
 }
@@ -92,12 +92,12 @@ function meaningOf(certificate) {
       ? `Every unit is accounted for: ${number(soldUnits)} sold, ${number(heldUnits)} held and ${number(leftUnits)} left make ${total}.`
       : `The units do not add up: ${number(soldUnits)} sold, ${number(heldUnits)} held and ${number(leftUnits)} left are not ${total}.`,
     acceptedClaims === orders
-      ? `Nobody who was told “yes” was forgotten: ${number(acceptedClaims)} claims were accepted, and ${number(orders)} orders were written.`
-      : `${number(acceptedClaims)} claims were accepted and ${number(orders)} orders are written; ${number(queueDepth)} still wait in the queue.`,
+      ? `Nobody who was told “yes” was forgotten. Claims accepted: ${number(acceptedClaims)}, orders written: ${number(orders)}.`
+      : `Claims accepted: ${number(acceptedClaims)}, orders written: ${number(orders)}, still waiting to be written: ${number(queueDepth)}.`,
     releasedUnits === 0
       ? 'No unit was given back.'
-      : `${number(releasedUnits)} units were given back, by cancelling or by not paying in time, and were offered to the next buyer.`,
-    deadLetters === 0 ? 'No order is stuck.' : `${number(deadLetters)} orders are stuck and need the shop’s attention.`,
+      : `Units given back, by cancelling or by not paying in time: ${number(releasedUnits)}. Each was offered to the next buyer.`,
+    deadLetters === 0 ? 'No order is stuck.' : `Orders that are stuck and need the shop’s attention: ${number(deadLetters)}.`,
   ];
   if (verdict === 'settling') sentences.push('The count is not final yet: what was accepted is safe and is still being written down.');
   return sentences;
