@@ -1,0 +1,168 @@
+// One order: its status in words, the time left to pay, Pay, and Cancel with a question first.
+
+import { announce, countdownVoice } from './announce.js';
+import { Problem, Unreachable } from './api.js';
+import { settledClaim } from './claim.js';
+import { everySecond, measure, now } from './clock.js';
+import { byId, h, setText } from './dom.js';
+import { errorState } from './error-state.js';
+import { explain } from './explain.js';
+import { digits, exactMoment, money, number, secondsUntil } from './format.js';
+import { icon } from './icons.js';
+import { cancel, pay, readOrder, statusOf } from './order.js';
+import { showPicture } from './picture.js';
+import { poll } from './poll.js';
+import { idFromPath } from './sale.js';
+import { SignInElsewhere } from './session.js';
+
+const READ_AGAIN_MS = 10_000;
+const READ_OVERDUE_MS = 2_000;
+
+const orderId = encodeURIComponent(idFromPath());
+const voice = countdownVoice(words => `${words} left to pay`);
+
+let order = null;
+let polling = null;
+let busy = false;
+let stateShown = null;
+
+byId('pay').addEventListener('click', () => act(payNow));
+byId('cancel').addEventListener('click', () => byId('confirm').showModal());
+byId('keep').addEventListener('click', () => byId('confirm').close());
+byId('give-back').addEventListener('click', () => {
+  byId('confirm').close();
+  act(giveBack);
+});
+start();
+
+async function start() {
+  try {
+    [order] = await Promise.all([firstReading(), measure()]);
+  } catch (error) {
+    fail(error);
+    return;
+  }
+  byId('failure').replaceChildren();
+  showUnchanging();
+  show();
+  byId('loading').hidden = true;
+  byId('order').hidden = false;
+  polling = poll(ask, { delayMs, onFailure: lost });
+  everySecond(tick, () => Date.parse(order.payBy));
+}
+
+// The order's id is the claim's id, and a claim is known a moment before its order is written: wait for it.
+async function firstReading() {
+  try {
+    return await readOrder(orderId);
+  } catch (error) {
+    if (!(error instanceof Problem) || error.status !== 404) throw error;
+    const claim = await settledClaim(orderId, () => {});
+    return claim.order ?? readOrder(orderId);
+  }
+}
+
+async function ask() {
+  if (busy) return;
+  order = await readOrder(orderId);
+  byId('heard').hidden = true;
+  show();
+}
+
+function delayMs() {
+  return order.state === 'pending' && secondsUntil(order.payBy, now()) === 0 ? READ_OVERDUE_MS : READ_AGAIN_MS;
+}
+
+function tick() {
+  if (order.state !== 'pending') return;
+  const seconds = secondsUntil(order.payBy, now());
+  setText(byId('left-value'), digits(seconds));
+  voice(seconds);
+  if (seconds === 0) setText(byId('left-label'), 'The time to pay is over. Asking the shop…');
+}
+
+function showUnchanging() {
+  showPicture(byId('picture'), order.sku);
+  setText(byId('title'), order.units === 1 ? order.title : `${number(order.units)} × ${order.title}`);
+  setText(byId('amount'), money(order.amountCents, order.currency));
+  setText(byId('pay-words'), `Pay ${money(order.amountCents, order.currency)}`);
+  byId('sale-link').href = `/sales/${encodeURIComponent(order.saleId)}`;
+  const facts = [
+    ['Order', order.id],
+    ['Units', number(order.units)],
+    ['Price each', money(order.priceCents, order.currency)],
+    ['Ordered', exactMoment(order.createdAt)],
+    ['Pay by', exactMoment(order.payBy)],
+  ];
+  byId('facts').replaceChildren(...facts.map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value))));
+}
+
+function show() {
+  if (stateShown === order.state) return;
+  const { icon: iconName, tone, words, more } = statusOf(order);
+  const pending = order.state === 'pending';
+  byId('order').dataset.state = order.state;
+  byId('status').dataset.tone = tone;
+  byId('status').replaceChildren(icon(iconName), h('span', {}, words));
+  setText(byId('left-label'), pending ? 'Time left to pay' : more);
+  setText(byId('left-value'), pending ? digits(secondsUntil(order.payBy, now())) : words);
+  // The two buttons keep their place when they are gone, so that the page does not move under a finger.
+  byId('do').dataset.gone = String(!pending);
+  if (stateShown === null) byId('do').hidden = !pending;
+  for (const name of ['pay', 'cancel']) byId(name).disabled = !pending;
+  document.title = `${words}: ${order.title} · Sluice`;
+  if (stateShown !== null) {
+    announce(`${words}. ${more}`);
+    setText(byId('notice'), '');
+    byId('title').focus();
+  }
+  stateShown = order.state;
+}
+
+async function act(action) {
+  if (busy) return;
+  busy = true;
+  byId('do').setAttribute('aria-busy', 'true');
+  setText(byId('notice'), 'One moment…');
+  let notice;
+  try {
+    notice = await action();
+  } catch (error) {
+    if (!(error instanceof Problem) && !(error instanceof Unreachable)) throw error;
+    notice = error.status === 404 || error.status === 403 ? 'This shop takes payment elsewhere. Follow the way it told you.' : explain(error);
+  }
+  busy = false;
+  byId('do').removeAttribute('aria-busy');
+  show();
+  setText(byId('notice'), notice);
+  if (notice) announce(notice);
+  polling.now();
+}
+
+async function payNow() {
+  const { order: after, outcome } = await pay(orderId);
+  order = after;
+  return outcome === 'refund-due' ? 'The order had already ended, so the money goes back to you.' : '';
+}
+
+async function giveBack() {
+  order = await cancel(orderId);
+  return '';
+}
+
+function lost(error) {
+  if (!(error instanceof Problem) && !(error instanceof Unreachable)) throw error;
+  byId('heard').hidden = false;
+}
+
+function fail(error) {
+  const elsewhere = error instanceof SignInElsewhere;
+  if (!elsewhere && !(error instanceof Problem) && !(error instanceof Unreachable)) throw error;
+  byId('loading').hidden = true;
+  byId('order').hidden = true;
+  byId('failure').replaceChildren(elsewhere
+    ? errorState(error, { level: 'h1', title: 'Your orders are kept elsewhere' })
+    : error.status === 404
+      ? errorState(new Problem(404, { detail: 'It is not among the orders of this browser. Orders made here are listed under “Your orders”.' }, null), { level: 'h1', title: 'There is no such order' })
+      : errorState(error, { level: 'h1', title: 'The order did not load', retry: start }));
+}
