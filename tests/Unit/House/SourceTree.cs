@@ -10,6 +10,8 @@ internal static class SourceTree
 {
     private static readonly Lazy<CSharpCompilation> Compiled = new(Compile);
 
+    private static readonly Lazy<Dictionary<string, IReadOnlyList<TypeUse>>> Used = new(FindUses);
+
     public static string Root { get; } = FindRoot();
 
     /// <summary>The product's sources, compiled as one; the first access takes a few seconds.</summary>
@@ -26,7 +28,7 @@ internal static class SourceTree
 
     private static CSharpCompilation Compile()
     {
-        var options = new CSharpParseOptions(LanguageVersion.Latest);
+        var options = new CSharpParseOptions(LanguageVersion.Latest, DocumentationMode.Parse);
         const string ImplicitUsings =
             "global using System; global using System.Collections.Generic; global using System.IO; global using System.Linq; global using System.Net.Http; global using System.Threading; " +
             "global using System.Threading.Tasks;";
@@ -39,19 +41,30 @@ internal static class SourceTree
         return CSharpCompilation.Create("house", trees, references, new CSharpCompilationOptions(OutputKind.DynamicallyLinkedLibrary, nullableContextOptions: NullableContextOptions.Enable));
     }
 
-    /// <summary>Each type that a file uses, with the line where it does, however it is named: by using, alias, full name, or only by inference.</summary>
-    public static IEnumerable<(ITypeSymbol Type, int Line)> TypesUsedIn(SyntaxTree tree)
+    /// <summary>Each type that each file uses and where, however it is named: by using, alias, full name, or only by inference.</summary>
+    public static IReadOnlyDictionary<string, IReadOnlyList<TypeUse>> Uses => Used.Value;
+
+    private static Dictionary<string, IReadOnlyList<TypeUse>> FindUses()
     {
-        var model = Compilation.GetSemanticModel(tree);
-        foreach (var node in tree.GetRoot().DescendantNodes().Where(node => node is ExpressionSyntax or BaseTypeSyntax))
+        var uses = new Dictionary<string, IReadOnlyList<TypeUse>>(StringComparer.Ordinal);
+        foreach (var tree in Compilation.SyntaxTrees.Where(tree => tree.FilePath.StartsWith("src/", StringComparison.Ordinal)))
         {
-            var info = model.GetSymbolInfo(node).Symbol;
-            var types = new[] { model.GetTypeInfo(node).Type, info as ITypeSymbol, info?.ContainingType };
-            foreach (var type in types.OfType<ITypeSymbol>().Where(type => type.ContainingNamespace is not null))
+            var model = Compilation.GetSemanticModel(tree);
+            var found = new HashSet<TypeUse>();
+            foreach (var node in tree.GetRoot().DescendantNodes().Where(node => node is ExpressionSyntax or BaseTypeSyntax))
             {
-                yield return (type, node.GetLocation().GetLineSpan().StartLinePosition.Line + 1);
+                var symbol = model.GetSymbolInfo(node).Symbol;
+                var types = new[] { model.GetTypeInfo(node).Type, symbol as ITypeSymbol, symbol?.ContainingType };
+                foreach (var type in types.OfType<ITypeSymbol>().Where(type => type.ContainingNamespace is not null))
+                {
+                    found.Add(new(type.ToDisplayString(), type.ContainingNamespace.ToDisplayString(), node.GetLocation().GetLineSpan().StartLinePosition.Line + 1));
+                }
             }
+
+            uses[tree.FilePath] = [.. found];
         }
+
+        return uses;
     }
 
     private static string FindRoot()
@@ -65,3 +78,6 @@ internal static class SourceTree
         return folder;
     }
 }
+
+/// <summary>A type, its namespace, and the line that uses it.</summary>
+internal readonly record struct TypeUse(string Type, string Namespace, int Line);
