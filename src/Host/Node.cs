@@ -163,7 +163,9 @@ internal sealed class Node : IAsyncDisposable
         var access = app.Services.GetRequiredService<Access>();
         app.Use(edge.InvokeAsync);
         app.Use(StaticPages.AddSecurityHeaders);
-        StaticPages.Use(app);
+
+        // Only what is no API call is looked for on the disk.
+        app.UseWhen(context => !context.Request.Path.StartsWithSegments("/v1", StringComparison.Ordinal), StaticPages.Use);
         app.UseRouting();
         app.Use(BodyLimits);
         app.Use(access.InvokeAsync);

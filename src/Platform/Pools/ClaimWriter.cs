@@ -21,7 +21,7 @@ public sealed partial class ClaimWriter(
     private static readonly TimeSpan PartitionsAge = TimeSpan.FromSeconds(1);
 
     private readonly FrozenDictionary<string, IPoolKind> kinds = poolKinds.ToFrozenDictionary(kind => kind.Kind);
-    private readonly MultiRowInsert insertClaims = new(
+    private readonly BatchInsert insertClaims = new(
         "claims", "id", "pool_id", "user_id", "units", "idempotency_key", "ordinal", "state", "reason", "written_at");
 
     private IReadOnlyList<QueuePartition> partitions = [];
