@@ -101,6 +101,7 @@ internal sealed class Node : IAsyncDisposable
         }
 
         var app = builder.Build();
+        app.Lifetime.ApplicationStopping.Register(app.Services.GetRequiredService<ClaimWaiters>().StopWaiting);
         Map(app, node, modules);
         return new Node(settings, modules, database, redis, app);
     }
