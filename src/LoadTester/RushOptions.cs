@@ -68,7 +68,7 @@ internal sealed record RushOptions
     {
         if (buyers is not (>= 1 and <= BuyersMax))
         {
-            return (0, default, $"This rush would have {buyers:N0} buyers; 1 to {BuyersMax:N0} are possible. Lower --rate or --duration.");
+            return (0, default, $"This rush would have {buyers:N0} buyers; 1 to {BuyersMax:N0} are possible. Change --buyers, --rate or --duration.");
         }
 
         if (seconds is not (>= DurationSecondsMin and <= DurationSecondsMax))

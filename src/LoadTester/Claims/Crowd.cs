@@ -32,6 +32,9 @@ internal sealed class Crowd(ArrivalPlan plan, BuyerNames names, string[] authori
         for (var index = 0; index < connections; index++)
         {
             workers[index] = Task.Run(() => WorkAsync(invoker, claims), CancellationToken.None);
+
+            // A worker that fails takes its click with it, and the phase would wait for that click for ever: end the run, and say why.
+            _ = workers[index].ContinueWith(_ => Stop(), CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
         }
 
         await _schedule.PaceAsync(_stop.Token);

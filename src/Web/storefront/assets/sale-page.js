@@ -71,7 +71,8 @@ function delayMs() {
   if (purchase.state.kind === 'yours') return 5_000;
   if (stage === 'open' || watching) return 1_000;
   if (stage === 'sold-out' || stage === 'paused') return 3_000;
-  if (stage !== 'scheduled') return 15_000;
+  if (stage === 'draft') return 5_000;
+  if (stage === 'closed') return 15_000;
   const untilOpenMs = Date.parse(sale.opensAt) - now();
   return untilOpenMs < NEAR_OPENING_MS ? 1_000 : untilOpenMs < SOON_MS ? 5_000 : 15_000;
 }

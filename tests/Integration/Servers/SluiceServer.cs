@@ -1,0 +1,246 @@
+using System.Globalization;
+using System.Net;
+using System.Net.Http.Json;
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+
+namespace Sluice.Tests.Integration.Servers;
+
+/// <summary>A real server process on a free port, and the calls that a shop makes to it. It can be killed and started again on the same folder.</summary>
+public sealed class SluiceServer : IAsyncDisposable
+{
+    private readonly TempFolder? ownFolder;
+    private readonly IReadOnlyList<string> settings;
+    private ChildProcess? process;
+
+    private SluiceServer(string? dataFolder, IReadOnlyList<string> settings)
+    {
+        ownFolder = dataFolder is null ? new TempFolder() : null;
+        Data = dataFolder ?? ownFolder!.Path;
+        this.settings = settings;
+        Http = new HttpClient(new SocketsHttpHandler { MaxConnectionsPerServer = 64, PooledConnectionLifetime = TimeSpan.FromSeconds(30) })
+        {
+            BaseAddress = new Uri($"http://127.0.0.1:{Port}"),
+            Timeout = TimeSpan.FromSeconds(60),
+        };
+    }
+
+    public int Port { get; } = FreePort.Next();
+
+    public string Data { get; }
+
+    public HttpClient Http { get; }
+
+    public ChildProcess Process => process ?? throw new InvalidOperationException("Not started.");
+
+    public string AdminKey => File.ReadAllText(Path.Combine(Data, "admin.key")).Trim();
+
+    public string PaymentKey => File.ReadAllText(Path.Combine(Data, "payment.key")).Trim();
+
+    /// <summary>Starts a server and returns when it is ready.</summary>
+    /// <param name="settings">Each as <c>Section:Name=value</c>.</param>
+    /// <param name="dataFolder">A folder to use; otherwise one of its own that goes with it.</param>
+    public static async Task<SluiceServer> StartAsync(IReadOnlyList<string>? settings = null, string? dataFolder = null, IReadOnlyDictionary<string, string>? environment = null)
+    {
+        var server = new SluiceServer(dataFolder, settings ?? []);
+        await server.BeginAsync(environment);
+        return server;
+    }
+
+    /// <summary>Starts the process (again) and returns when it is ready.</summary>
+    public async Task BeginAsync(IReadOnlyDictionary<string, string>? environment = null)
+    {
+        Launch(environment);
+        await ReadyAsync();
+    }
+
+    /// <summary>Starts the process and does not wait.</summary>
+    public void Launch(IReadOnlyDictionary<string, string>? environment = null)
+    {
+        List<string> arguments = [Programs.Server, "serve", "--urls", $"http://127.0.0.1:{Port}", "--data", Data];
+        foreach (var setting in settings)
+        {
+            arguments.AddRange(["--set", setting]);
+        }
+
+        process = ChildProcess.Start("dotnet", arguments, environment);
+    }
+
+    public Task ReadyAsync() => Eventually.TrueAsync(
+        async () =>
+        {
+            Assert.False(Process.HasExited, $"The server ended with {(Process.HasExited ? Process.ExitCode : 0)}: {Process.Output}");
+            using var ready = await Http.GetAsync("/health/ready");
+            return ready.StatusCode == HttpStatusCode.OK;
+        },
+        "the server is ready");
+
+    /// <summary>kill -9.</summary>
+    public Task KillAsync() => Process.KillAsync();
+
+    // ---- the shop's side -------------------------------------------------------------------------------------------------
+
+    public Task<JsonObject> ServerPostAsync(string path, JsonObject? body = null) => SendAsync(HttpMethod.Post, path, body, apiKey: AdminKey);
+
+    public Task<JsonObject> ServerGetAsync(string path) => SendAsync(HttpMethod.Get, path, null, apiKey: AdminKey);
+
+    /// <summary>Makes a sale that is open. Returns its id (also the pool's).</summary>
+    public async Task<string> OpenSaleAsync(int stock, int perUserLimit = 1, string paymentTimeout = "PT15M")
+    {
+        var sale = await ServerPostAsync("/v1/flash-sales", new JsonObject
+        {
+            ["sku"] = "kettle", ["title"] = "Kettle", ["priceCents"] = 4900, ["currency"] = "EUR",
+            ["stockUnits"] = stock, ["perUserLimit"] = perUserLimit, ["paymentTimeout"] = paymentTimeout,
+        });
+        var id = (string)sale["id"]!;
+        await ServerPostAsync($"/v1/flash-sales/{id}/open");
+        return id;
+    }
+
+    public async Task<string> TokenAsync(string userId) => (string)(await ServerPostAsync("/v1/tokens", new JsonObject { ["userId"] = userId }))["token"]!;
+
+    /// <summary>Tokens in order, any number of users.</summary>
+    public async Task<IReadOnlyList<string>> TokensAsync(IReadOnlyList<string> userIds)
+    {
+        var tokens = new List<string>(userIds.Count);
+        foreach (var chunk in userIds.Chunk(1_000))
+        {
+            var answer = await ServerPostAsync("/v1/tokens", new JsonObject { ["userIds"] = new JsonArray([.. chunk.Select(id => (JsonNode)id)]) });
+            tokens.AddRange(answer["tokens"]!.AsArray().Select(token => (string)token!));
+        }
+
+        return tokens;
+    }
+
+    /// <summary>The certificate once nothing is on its way.</summary>
+    public async Task<JsonObject> SettledCertificateAsync(string poolId)
+    {
+        JsonObject? certificate = null;
+        await Eventually.TrueAsync(
+            async () =>
+            {
+                certificate = (JsonObject)(await SendAsync(HttpMethod.Get, $"/v1/pools/{poolId}/certificate", null))["certificate"]!;
+                return (string?)certificate["verdict"] != "settling";
+            },
+            $"pool {poolId} settles");
+        return certificate!;
+    }
+
+    /// <summary>Every claim that SQL has of these ids, by id.</summary>
+    public async Task<IReadOnlyDictionary<string, JsonObject>> LookupAsync(IReadOnlyCollection<string> claimIds)
+    {
+        var found = new Dictionary<string, JsonObject>(StringComparer.Ordinal);
+        foreach (var chunk in claimIds.Chunk(1_000))
+        {
+            var answer = await ServerPostAsync("/v1/claims/lookup", new JsonObject { ["claimIds"] = new JsonArray([.. chunk.Select(id => (JsonNode)id)]) });
+            foreach (var item in answer["items"]!.AsArray())
+            {
+                found.Add((string)item!["claimId"]!, (JsonObject)item);
+            }
+        }
+
+        return found;
+    }
+
+    // ---- the user's side -------------------------------------------------------------------------------------------------
+
+    /// <summary>Sends a claim and returns status and body, whatever they are.</summary>
+    public Task<Answer> ClaimAsync(string saleId, string token, string? key = null, int units = 1, string? prefer = null, CancellationToken cancel = default)
+    {
+        var request = new HttpRequestMessage(HttpMethod.Post, $"/v1/flash-sales/{saleId}/claims") { Content = JsonContent.Create(new JsonObject { ["units"] = units }) };
+        request.Headers.Add("Authorization", $"Bearer {token}");
+        if (key is not null)
+        {
+            request.Headers.Add("Idempotency-Key", key);
+        }
+
+        if (prefer is not null)
+        {
+            request.Headers.Add("Prefer", prefer);
+        }
+
+        return AnswerAsync(request, cancel);
+    }
+
+    public Task<Answer> UserAsync(HttpMethod method, string path, string token) =>
+        AnswerAsync(new HttpRequestMessage(method, path) { Headers = { { "Authorization", $"Bearer {token}" } } });
+
+    /// <summary>The payment provider's signed callback.</summary>
+    public Task<Answer> PayAsync(string orderId, string paymentId, long amountCents, string currency = "EUR")
+    {
+        var body = new JsonObject { ["paymentId"] = paymentId, ["amountCents"] = amountCents, ["currency"] = currency }.ToJsonString();
+        var seconds = DateTimeOffset.FromUnixTimeMilliseconds(TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds()).ToUnixTimeSeconds();
+        var mac = Convert.ToHexStringLower(HMACSHA256.HashData(Encoding.UTF8.GetBytes(PaymentKey), Encoding.UTF8.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{seconds}.{body}"))));
+        return AnswerAsync(new HttpRequestMessage(HttpMethod.Post, $"/v1/orders/{orderId}/pay")
+        {
+            Content = new StringContent(body, Encoding.UTF8, "application/json"),
+            Headers = { { "Sluice-Signature", $"t={seconds},v1={mac}" } },
+        });
+    }
+
+    public async Task<Answer> AnswerAsync(HttpRequestMessage request, CancellationToken cancel = default)
+    {
+        using var sent = request;
+        using var response = await Http.SendAsync(request, cancel);
+        var text = await response.Content.ReadAsStringAsync(cancel);
+        return new Answer((int)response.StatusCode, text, response.Headers.RetryAfter?.Delta);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (process is not null)
+        {
+            await process.DisposeAsync();
+        }
+
+        Http.Dispose();
+        ownFolder?.Dispose();
+    }
+
+    private async Task<JsonObject> SendAsync(HttpMethod method, string path, JsonObject? body, string? apiKey = null)
+    {
+        var request = new HttpRequestMessage(method, path) { Content = body is null ? null : JsonContent.Create(body) };
+        if (apiKey is not null)
+        {
+            request.Headers.Add("X-Api-Key", apiKey);
+        }
+
+        var answer = await AnswerAsync(request);
+        Assert.True(answer.Status is >= 200 and < 300, $"{method} {path} answered {answer.Status}: {answer.Text}");
+        return answer.Json;
+    }
+}
+
+/// <summary>What came back.</summary>
+public sealed record Answer(int Status, string Text, TimeSpan? RetryAfter)
+{
+    public JsonObject Json => (JsonObject)JsonNode.Parse(Text)!;
+
+    /// <summary>The problem's code, or null.</summary>
+    public string? Code => Text.StartsWith('{') ? (string?)Json["code"] : null;
+
+    public string ClaimId => (string)Json["claimId"]!;
+}
+
+/// <summary>The programs under test, as ./test has built them.</summary>
+public static class Programs
+{
+    public static string Root { get; } = FindRoot();
+
+    public static string Server => Path.Combine(Root, "artifacts/bin/Sluice.Host/release/sluice.dll");
+
+    public static string LoadTester => Path.Combine(Root, "artifacts/bin/Sluice.LoadTester/release/sluice-rush.dll");
+
+    private static string FindRoot()
+    {
+        var folder = AppContext.BaseDirectory;
+        while (!File.Exists(Path.Combine(folder, "Sluice.slnx")))
+        {
+            folder = Path.GetDirectoryName(folder) ?? throw new InvalidOperationException("Not inside the repository.");
+        }
+
+        return folder;
+    }
+}
