@@ -3,9 +3,9 @@
 -- KEYS  1 meta   2 left   3 holders
 -- ARGV  1 step   2 token
 --   'freeze': 3 now (Unix ms)   4 patience (ms): a freeze older than this was left by a dead rebuilder and is taken over
---             answers 1, or 0 while somebody else rebuilds
---   'hold':   then two for each user: user, entries         answers 1, or 0 when the freeze was taken over
---   'thaw':   3 run  4 version  5 gate  6 opensAt  7 closesAt  8 limit  9 capacity  10 left         answers 1 or 0
+--   'hold':   then two for each user: user, entries
+--   'thaw':   3 run  4 version  5 gate  6 opensAt  7 closesAt  8 limit  9 capacity  10 left
+-- Answer: 1 done; 0 somebody else rebuilds (freeze), or has taken the freeze over (hold, thaw): stop
 local frozen = redis.call('HMGET', KEYS[1], 'frozen', 'frozenAt', 'refills')
 if ARGV[1] == 'freeze' then
   if frozen[1] and frozen[1] ~= '' and frozen[1] ~= ARGV[2] and tonumber(ARGV[3]) - tonumber(frozen[2]) < tonumber(ARGV[4]) then return 0 end
