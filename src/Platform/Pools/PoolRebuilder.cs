@@ -70,7 +70,7 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
         var left = Math.Max(0, pool.CapacityUnits - heldUnits);
         if (!await StepAsync(keys, [
             "thaw", token, run, pool.Version, PoolStore.GateName(pool.Gate), PoolStore.Optional(pool.OpensAt), PoolStore.Optional(pool.ClosesAt),
-            pool.PerUserLimit, pool.CapacityUnits, left]))
+            pool.PerUserLimit, pool.CapacityUnits, left, time.GetUtcNow().ToUnixTimeMilliseconds()]))
         {
             throw TakenOver(poolId);
         }

@@ -212,7 +212,7 @@ internal sealed class PoolModel
         return 1;
     }
 
-    public int Thaw(string token, string run, PoolSettings settings, long left)
+    public int Thaw(string token, string run, PoolSettings settings, long left, long refillsMin)
     {
         if (FrozenBy != token)
         {
@@ -220,7 +220,7 @@ internal sealed class PoolModel
         }
 
         (Run, Settings, Left, FrozenBy) = (run, settings, left, "");
-        Refills++;
+        Refills = Math.Max(Refills + 1, refillsMin);
         return 1;
     }
 

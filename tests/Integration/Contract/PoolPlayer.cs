@@ -159,8 +159,8 @@ internal sealed class PoolPlayer(RedisConnection redis, long poolId)
     private void Thaw(string token, PoolSettings settings)
     {
         var left = settings.Capacity - model.ActiveUnits;
-        Send($"thaw by {token}", $"{model.Thaw(token, Run, settings, left)}", RebuildScript, keys.Release, [
-            "thaw", token, Run, settings.Version, settings.Gate, settings.OpensAt, settings.ClosesAt, settings.Limit, settings.Capacity, left]);
+        Send($"thaw by {token}", $"{model.Thaw(token, Run, settings, left, refillsMin: clock / 50_000)}", RebuildScript, keys.Release, [
+            "thaw", token, Run, settings.Version, settings.Gate, settings.OpensAt, settings.ClosesAt, settings.Limit, settings.Capacity, left, clock / 50_000]);
     }
 
     private void Acknowledge(AcknowledgeStep step)
