@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Buffers.Text;
 using System.Collections.Concurrent;
 using System.Security.Cryptography;
@@ -85,20 +86,24 @@ public sealed class UserTokens
         Span<byte> ascii = stackalloc byte[TokenCharsMax];
         Span<byte> signature = stackalloc byte[64], expected = stackalloc byte[32], payload = stackalloc byte[TokenCharsMax];
         if (!Encoding.ASCII.TryGetBytes(token, ascii, out var count) || token.AsSpan().ContainsAnyExceptInRange('\u0021', '\u007e') ||
-            !Base64Url.TryDecodeFromUtf8(ascii[(lastDot + 1)..count], signature, out var signatureBytes))
+            !TryDecode(ascii[(lastDot + 1)..count], signature, out var signatureBytes))
         {
             return null;
         }
 
         HMACSHA256.HashData(key, ascii[..lastDot], expected);
         if (!CryptographicOperations.FixedTimeEquals(signature[..signatureBytes], expected) ||
-            !Base64Url.TryDecodeFromUtf8(ascii[(Header.Length + 1)..lastDot], payload, out var payloadBytes))
+            !TryDecode(ascii[(Header.Length + 1)..lastDot], payload, out var payloadBytes))
         {
             return null;
         }
 
         return Read(payload[..payloadBytes]);
     }
+
+    // Base64Url.TryDecodeFromUtf8 throws for what is not Base64: an invalid token is an answer here, not an exception.
+    private static bool TryDecode(ReadOnlySpan<byte> text, Span<byte> bytes, out int count) =>
+        Base64Url.DecodeFromUtf8(text, bytes, out _, out count) == OperationStatus.Done;
 
     private Verdict? Read(ReadOnlySpan<byte> payload)
     {

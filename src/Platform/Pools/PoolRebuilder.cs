@@ -84,7 +84,7 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
         var left = Math.Max(0, pool.CapacityUnits - heldUnits);
         await DemandAsync(keys, poolId, [
             "thaw", token, run, pool.Version, PoolStore.GateName(pool.Gate), PoolStore.Optional(pool.OpensAt), PoolStore.Optional(pool.ClosesAt),
-            pool.PerUserLimit, pool.CapacityUnits, left]);
+            pool.PerUserLimit, pool.CapacityUnits, left, time.GetUtcNow().ToUnixTimeMilliseconds()]);
         await redis.BarrierAsync();
         LogRebuilt(log, poolId, claims, queued.Count, left, Stopwatch.GetElapsedTime(started).TotalMilliseconds);
         return left;

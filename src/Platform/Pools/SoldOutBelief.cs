@@ -69,9 +69,11 @@ internal sealed class SoldOutBelief(PoolKeys keys, RedisConnection redis, PoolsO
         try
         {
             var holders = new HashSet<ulong>();
-            await foreach (var holder in redis.Db.HashScanAsync(keys.Holders, pageSize: 5_000))
+
+            // With the values, which nobody needs: HSCAN … NOVALUES is an error before Redis 7.4.
+            await foreach (var user in redis.Db.HashScanAsync(keys.Holders, pageSize: 5_000))
             {
-                holders.Add(Hash((string)holder.Name!));
+                holders.Add(Hash(user.Name.ToString()));
                 if (holders.Count > HoldersMax)
                 {
                     return;
