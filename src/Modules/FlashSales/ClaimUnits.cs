@@ -130,7 +130,7 @@ internal static class ClaimUnits
 
         if (!request.HasJsonContentType())
         {
-            throw new ProblemException(new Problem(415, "unsupported-media-type", "Not JSON", "Send 'Content-Type: application/json', or no body for one unit."));
+            throw new ProblemException(Problem.NotJson);
         }
 
         var reader = request.BodyReader;

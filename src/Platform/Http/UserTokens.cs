@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Buffers.Text;
 using System.Collections.Concurrent;
 using System.Security.Cryptography;
@@ -83,20 +84,23 @@ public sealed class UserTokens
         Span<byte> ascii = stackalloc byte[TokenCharsMax];
         Span<byte> signature = stackalloc byte[64], expected = stackalloc byte[32], payload = stackalloc byte[TokenCharsMax];
         if (!Encoding.ASCII.TryGetBytes(token, ascii, out var count) || token.AsSpan().ContainsAnyExceptInRange('\u0021', '\u007e') ||
-            !Base64Url.TryDecodeFromUtf8(ascii[(lastDot + 1)..count], signature, out var signatureBytes))
+            !Decodes(ascii[(lastDot + 1)..count], signature, out var signatureBytes))
         {
             return null;
         }
 
         HMACSHA256.HashData(key, ascii[..lastDot], expected);
         if (!CryptographicOperations.FixedTimeEquals(signature[..signatureBytes], expected) ||
-            !Base64Url.TryDecodeFromUtf8(ascii[(Header.Length + 1)..lastDot], payload, out var payloadBytes))
+            !Decodes(ascii[(Header.Length + 1)..lastDot], payload, out var payloadBytes))
         {
             return null;
         }
 
         return Read(payload[..payloadBytes]);
     }
+
+    // Not TryDecodeFromUtf8, which throws on what is not Base64.
+    private static bool Decodes(ReadOnlySpan<byte> text, Span<byte> to, out int bytes) => Base64Url.DecodeFromUtf8(text, to, out _, out bytes) == OperationStatus.Done;
 
     private Verdict? Read(ReadOnlySpan<byte> payload)
     {
