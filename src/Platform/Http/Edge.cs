@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
 using Sluice.Platform.Hosting;
@@ -40,6 +41,7 @@ public sealed partial class Edge(ILogger<Edge> log)
                     503, e.Dependency == "queue" ? "queue-full" : "unavailable", "Not now",
                     "An engine behind this shop does not answer or is full. Ask again with the same Idempotency-Key: it cannot be done twice.")
                 { RetryAfter = e.RetryAfter };
+            case ConnectionResetException or ConnectionAbortedException:
             case OperationCanceledException when context.RequestAborted.IsCancellationRequested:
                 // The caller hung up: nobody reads an answer.
                 return null;
