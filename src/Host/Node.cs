@@ -179,7 +179,10 @@ internal sealed class Node : IAsyncDisposable
             }
 
             app.MapOpenApi("/openapi/v1.json").For(AccessRule.Public);
-            app.MapScalarApiReference("/docs", docs => docs.WithTitle("Sluice API").DisableDefaultFonts().DisableTelemetry()).For(AccessRule.Public);
+            // Nothing on the page leads to another host.
+            app.MapScalarApiReference(
+                "/docs", docs => docs.WithTitle("Sluice API").DisableDefaultFonts().DisableTelemetry().DisableAgent().DisableMcp().HideClientButton().HideDeveloperTools())
+                .For(AccessRule.Public);
         }
     }
 }
