@@ -45,7 +45,7 @@ public sealed class OrdersOptions
     [Range(typeof(TimeSpan), "00:00:00.1", "00:01:00")] public TimeSpan ExpiryRound { get; init; } = TimeSpan.FromSeconds(1);
 }
 
-[JsonSourceGenerationOptions(JsonSerializerDefaults.Web, NumberHandling = JsonNumberHandling.Strict, UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow)]
+[JsonSourceGenerationOptions(JsonSerializerDefaults.Web, NumberHandling = JsonNumberHandling.Strict, UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow, AllowDuplicateProperties = false)]
 [JsonSerializable(typeof(OrderView))]
 [JsonSerializable(typeof(Page<OrderView>))]
 [JsonSerializable(typeof(PaymentCallback))]

@@ -19,6 +19,9 @@ public sealed class UserTokens
 {
     private const int TokenCharsMax = 512;
 
+    /// <summary>9999-12-31T23:59:59Z.</summary>
+    private const long UnixSecondsMax = 253_402_300_799;
+
     /// <summary>Verdicts kept, about 300 bytes each.</summary>
     private const int VerdictsMax = 50_000;
 
@@ -98,7 +101,15 @@ public sealed class UserTokens
             return null;
         }
 
-        return Read(payload[..payloadBytes]);
+        try
+        {
+            return Read(payload[..payloadBytes]);
+        }
+        catch (JsonException)
+        {
+            // Signed with our key by somebody who does not make our tokens.
+            return null;
+        }
     }
 
     // Base64Url.TryDecodeFromUtf8 throws for what is not Base64: an invalid token is an answer here, not an exception.
@@ -122,19 +133,19 @@ public sealed class UserTokens
             switch (name)
             {
                 case "sub":
-                    subject = json.GetString();
+                    subject = json.TokenType == JsonTokenType.String ? json.GetString() : null;
                     break;
                 case "iss":
-                    issuer = json.GetString();
+                    issuer = json.TokenType == JsonTokenType.String ? json.GetString() : null;
                     break;
                 case "aud":
-                    audience = json.GetString();
+                    audience = json.TokenType == JsonTokenType.String ? json.GetString() : null;
                     break;
                 case "exp":
-                    expires = json.GetInt64();
+                    expires = json.TokenType == JsonTokenType.Number && json.TryGetInt64(out var expiresAt) ? expiresAt : long.MaxValue;
                     break;
                 case "nbf":
-                    notBefore = json.GetInt64();
+                    notBefore = json.TokenType == JsonTokenType.Number && json.TryGetInt64(out var notBeforeAt) ? notBeforeAt : long.MaxValue;
                     break;
                 default:
                     break;
@@ -142,6 +153,11 @@ public sealed class UserTokens
         }
 
         var now = time.GetUtcNow();
+        if (expires is < 0 or > UnixSecondsMax || notBefore is < 0 or > UnixSecondsMax)
+        {
+            return null;
+        }
+
         var until = DateTimeOffset.FromUnixTimeSeconds(expires);
         return subject is not null && issuer == "sluice" && audience == "sluice" && until > now && DateTimeOffset.FromUnixTimeSeconds(notBefore) <= now + Skew
             ? new Verdict(subject, until)

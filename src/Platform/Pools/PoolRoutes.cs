@@ -154,7 +154,7 @@ public static class PoolRoutes
     };
 }
 
-[JsonSourceGenerationOptions(JsonSerializerDefaults.Web, NumberHandling = JsonNumberHandling.Strict, UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow)]
+[JsonSourceGenerationOptions(JsonSerializerDefaults.Web, NumberHandling = JsonNumberHandling.Strict, UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow, AllowDuplicateProperties = false)]
 [JsonSerializable(typeof(PoolView))]
 [JsonSerializable(typeof(Page<PoolName>))]
 [JsonSerializable(typeof(ClaimsLookup))]
