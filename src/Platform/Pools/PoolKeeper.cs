@@ -30,8 +30,7 @@ public sealed partial class PoolKeeper(
             var idle = true;
             try
             {
-                await RebuildStrangersAsync();
-                ready = true;
+                ready |= await RebuildStrangersAsync();
                 idle = await pools.ApplyPendingAsync() + await releases.ReturnPendingAsync() == 0;
             }
             catch (Exception e)
@@ -48,7 +47,8 @@ public sealed partial class PoolKeeper(
     }
 
     // A pool whose "run" is not the server's own was last seen in another life of it: nothing in it is trusted.
-    private async Task RebuildStrangersAsync()
+    // False while another process is still at one of them.
+    private async Task<bool> RebuildStrangersAsync()
     {
         var run = await redis.RunAsync();
         var all = (await database.ReadAsync(connection => connection.QueryAsync<(long Id, long Newest)>(
@@ -61,14 +61,18 @@ public sealed partial class PoolKeeper(
             }
         }
 
+        var complete = true;
         foreach (var (id, _) in all)
         {
-            var known = await redis.GuardAsync(db => db.HashGetAsync(new PoolKeys(id).Meta, "run"));
-            if (known != run)
+            // Frozen in this life: somebody is rebuilding it, or began to and failed; the freeze itself tells the two apart.
+            var meta = await redis.GuardAsync(db => db.HashGetAsync(new PoolKeys(id).Meta, ["run", "frozen"]));
+            if (meta[0] != run || !meta[1].IsNullOrEmpty)
             {
-                await rebuilder.RebuildAsync(id);
+                complete &= await rebuilder.RebuildAsync(id) is not null;
             }
         }
+
+        return complete;
     }
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "Keeping pools in step failed, trying again: {Says}")]

@@ -38,12 +38,13 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
         var token = Guid.NewGuid().ToString("N");
 
         // Step 1: nobody else changes the pool from here on.
-        if (!await StepAsync(keys, ["freeze", token, time.GetUtcNow().ToUnixTimeMilliseconds(), (long)Patience.TotalMilliseconds]))
+        if (!await StepAsync(keys, ["freeze", token, time.GetUtcNow().ToUnixTimeMilliseconds(), (long)Patience.TotalMilliseconds, run]))
         {
             return null;
         }
 
         // Step 2: the queue, before SQL.
+        FaultPoints.Reach("rebuild.frozen");
         var queued = new Dictionary<long, Claim>();
         foreach (var claim in await ReadQueueAsync(poolId, keys))
         {
@@ -65,6 +66,8 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
         {
             await HoldAsync(keys, token, chunk);
         }
+
+        FaultPoints.Reach("rebuild.held");
 
         // Step 5: open again. The counter never starts below zero: should more be claimed than there is, nothing is left to sell, and the audit says why.
         var left = Math.Max(0, pool.CapacityUnits - heldUnits);
