@@ -8,6 +8,7 @@ namespace Sluice.Bench.Runner;
 internal sealed partial class Child : IAsyncDisposable
 {
     private const int TailLinesMax = 200;
+    private const int SigInt = 2;
     private const int SigTerm = 15;
     private static readonly TimeSpan StopTimeMax = TimeSpan.FromSeconds(30);
 
@@ -51,15 +52,28 @@ internal sealed partial class Child : IAsyncDisposable
     }
 
     /// <summary>Runs a program to its end and returns its standard output.</summary>
+    /// <param name="interruptWhen">Asked again and again; once it says true the program gets a SIGINT, as from Ctrl-C.</param>
     /// <exception cref="BenchException">It failed, or took longer than <paramref name="timeMax"/>.</exception>
     public static async Task<string> RunAsync(
-        string name, string program, IEnumerable<string> arguments, TimeSpan timeMax, CancellationToken cancel, int? otherGoodExitCode = null)
+        string name, string program, IEnumerable<string> arguments, TimeSpan timeMax, CancellationToken cancel,
+        int? otherGoodExitCode = null, Func<bool>? interruptWhen = null)
     {
         await using var child = Start(name, program, arguments);
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancel);
         limit.CancelAfter(timeMax);
         try
         {
+            while (interruptWhen is not null && !child.HasExited)
+            {
+                if (interruptWhen())
+                {
+                    _ = Kill(child.process.Id, SigInt);
+                    break;
+                }
+
+                await Task.Delay(TimeSpan.FromMilliseconds(20), TimeProvider.System, limit.Token);
+            }
+
             await child.process.WaitForExitAsync(limit.Token);
         }
         catch (OperationCanceledException) when (!cancel.IsCancellationRequested)

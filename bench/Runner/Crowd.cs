@@ -21,10 +21,10 @@ internal sealed record Crowd(string TokenPrefix, string UserPrefix, int Users)
 
     /// <param name="everybodyInEachThread">Each thread has all users, so that every user asks once through each thread, at about the same time.</param>
     public static async Task<Crowd> MakeAsync(
-        SluiceServer server, TemporaryFolder folder, int users, int threads, UserOrder order, CancellationToken cancel, bool everybodyInEachThread = false)
+        SluiceServer server, TemporaryFolder folder, int users, int threads, UserOrder order, CancellationToken cancel, bool everybodyInEachThread = false, string name = "crowd")
     {
-        var tokenFiles = Open("tokens");
-        var userFiles = Open("users");
+        var tokenFiles = Open($"{name}-tokens");
+        var userFiles = Open($"{name}-users");
         try
         {
             for (var first = 1; first <= users; first += SluiceServer.TokensPerCall)
@@ -47,8 +47,8 @@ internal sealed record Crowd(string TokenPrefix, string UserPrefix, int Users)
             foreach (var file in tokenFiles.Concat(userFiles)) await file.DisposeAsync();
         }
 
-        return new Crowd(folder.File("tokens-"), folder.File("users-"), users);
+        return new Crowd(folder.File($"{name}-tokens-"), folder.File($"{name}-users-"), users);
 
-        StreamWriter[] Open(string name) => [.. Enumerable.Range(0, threads).Select(thread => new StreamWriter(folder.File($"{name}-{thread}.txt")) { NewLine = "\n" })];
+        StreamWriter[] Open(string kind) => [.. Enumerable.Range(0, threads).Select(thread => new StreamWriter(folder.File($"{kind}-{thread}.txt")) { NewLine = "\n" })];
     }
 }

@@ -34,8 +34,8 @@ internal sealed class Rig : IAsyncDisposable
     public async Task<HttpServer> TextbookAsync(CancellationToken cancel) =>
         Keep(await HttpServer.StartAsync("textbook", [Layout.Baseline, "textbook", "--data", folder.File("textbook")], cancel));
 
-    public Task<Crowd> CrowdAsync(SluiceServer server, int users, CancellationToken cancel) =>
-        Crowd.MakeAsync(server, folder, users, Options.Threads, Options.Users, cancel);
+    public Task<Crowd> CrowdAsync(SluiceServer server, int users, CancellationToken cancel, string name = "crowd") =>
+        Crowd.MakeAsync(server, folder, users, Options.Threads, Options.Users, cancel, name: name);
 
     /// <summary>A contender that is a load of wrk on one server and nothing else.</summary>
     public Contender Load(string name, Child app, string script, string url, params string[] arguments) => new(name, async cancel =>

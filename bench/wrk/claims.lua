@@ -3,6 +3,7 @@
 --     tokens=<prefix>       thread n reads <prefix>n.txt, one token a line
 --     idempotency=<prefix>  sends an Idempotency-Key: the prefix (at least 8 characters), the thread, and the line's number
 --     answers=1             looks at every answer: counts the statuses, and stops each thread when its buyers are all answered
+--     finished=<prefix>     with answers=1: makes <prefix>n.txt when the thread is done; wrk itself stays for its whole -d, or until SIGINT
 --     acks=<prefix>         with answers=1: writes the claim id of every acknowledged claim to <prefix>n.txt
 -- Without answers=1 nothing looks at answers (that costs wrk, not the server); "exhausted" says that tokens were too few.
 
@@ -55,6 +56,7 @@ function init(args)
     end
     if exhausted > 0 and answered == asked then
       if acks then acks:flush() end
+      if given.finished then assert(io.open(given.finished .. thread_index .. ".txt", "w")):close() end
       wrk.thread:stop()
     end
   end

@@ -101,6 +101,7 @@ internal sealed class Node : IAsyncDisposable
         }
 
         var app = builder.Build();
+        app.Lifetime.ApplicationStopping.Register(app.Services.GetRequiredService<ClaimWaiters>().StopWaiting);
         Map(app, node, modules);
         return new Node(settings, modules, database, redis, app);
     }
@@ -163,7 +164,9 @@ internal sealed class Node : IAsyncDisposable
         var access = app.Services.GetRequiredService<Access>();
         app.Use(edge.InvokeAsync);
         app.Use(StaticPages.AddSecurityHeaders);
-        StaticPages.Use(app);
+
+        // Only what is no API call is looked for on the disk.
+        app.UseWhen(context => !context.Request.Path.StartsWithSegments("/v1", StringComparison.Ordinal), StaticPages.Use);
         app.UseRouting();
         app.Use(BodyLimits);
         app.Use(access.InvokeAsync);

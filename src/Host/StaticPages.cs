@@ -13,7 +13,7 @@ internal static class StaticPages
     private const string DocsContentSecurityPolicy =
         "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; connect-src 'self'; font-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'";
 
-    public static void Use(WebApplication app)
+    public static void Use(IApplicationBuilder app)
     {
         var folder = Path.Combine(AppContext.BaseDirectory, "storefront");
         if (!Directory.Exists(folder))

@@ -18,6 +18,8 @@ public sealed record ClaimRequest(int? Units);
 /// </summary>
 internal static class ClaimUnits
 {
+    private static readonly Problem NothingLeft = SoldOut(leftUnits: 0);
+
     private const int UnitsMax = 1_000, BodyBytesMax = 1_024, WaitSecondsMax = 20;
 
     public static void Map(IEndpointRouteBuilder routes) => routes.MapPost("/v1/flash-sales/{id}/claims", HandleAsync).For(AccessRule.User)
@@ -40,7 +42,7 @@ internal static class ClaimUnits
         // Step 1: a crowd that came too late is answered before its body is read.
         if (claims.IsSoldOutFor(saleId, user))
         {
-            return SoldOut(leftUnits: 0);
+            return NothingLeft;
         }
 
         var key = Idempotency.KeyOf(context.Request);
@@ -80,7 +82,7 @@ internal static class ClaimUnits
                     More = new Dictionary<string, object>(StringComparer.Ordinal) { ["claimIds"] = answer.ClaimIds.Select(Names.Id).ToList() },
                 };
             case ClaimOutcome.SoldOut:
-                return SoldOut(answer.LeftUnits);
+                return answer.LeftUnits == 0 ? NothingLeft : SoldOut(answer.LeftUnits);
             case ClaimOutcome.NotOpen:
                 return new Problem(409, "not-open", "Not open yet", "The sale has not begun. Its page counts down to the opening.") { RetryAfter = TimeSpan.FromSeconds(1) };
             case ClaimOutcome.Closed:

@@ -102,9 +102,10 @@ internal sealed partial class ExpireUnpaid(Database database, CloseOrder close, 
             {
                 expired = await RoundAsync();
             }
-            catch (DependencyUnavailableException e)
+            catch (Exception e)
             {
-                LogFailed(log, e.Message);
+                // The edge of the process: an engine is away, or something nobody thought of. Neither may end the job, both must be seen.
+                LogFailed(log, e is DependencyUnavailableException ? null : e, e.Message);
             }
 
             if (expired < OrdersPerRoundMax)
@@ -115,5 +116,5 @@ internal sealed partial class ExpireUnpaid(Database database, CloseOrder close, 
     }
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "Looking for unpaid orders failed, trying again: {Says}")]
-    private static partial void LogFailed(ILogger log, string says);
+    private static partial void LogFailed(ILogger log, Exception? error, string says);
 }

@@ -12,6 +12,9 @@ public sealed class Problem(int status, string code, string title, string detail
     // The answer is JSON and says so (nosniff), never part of a page: apostrophes may stay apostrophes.
     private static readonly JsonWriterOptions WriterOptions = new() { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
+    // A refusal that is told a million times (sold out) is one object and is written once.
+    private byte[]? rendered;
+
     public string Code => code;
 
     public int Status => status;
@@ -39,6 +42,13 @@ public sealed class Problem(int status, string code, string title, string detail
             response.Headers.RetryAfter = ((long)Math.Ceiling(wait.TotalSeconds)).ToString();
         }
 
+        var body = rendered ??= Render();
+        response.ContentLength = body.Length;
+        await response.Body.WriteAsync(body, httpContext.RequestAborted);
+    }
+
+    private byte[] Render()
+    {
         using var buffer = new PooledBuffer();
         using (var json = new Utf8JsonWriter(buffer, WriterOptions))
         {
@@ -73,8 +83,7 @@ public sealed class Problem(int status, string code, string title, string detail
             json.WriteEndObject();
         }
 
-        response.ContentLength = buffer.Written.Length;
-        await response.Body.WriteAsync(buffer.Written, httpContext.RequestAborted);
+        return buffer.Written.ToArray();
     }
 }
 

@@ -18,10 +18,10 @@ public sealed partial class ClaimWriter(
     Database database, PoolRebuilder rebuilder, ClaimWaiters waiters, IEnumerable<IPoolKind> poolKinds, PoolMetrics metrics, TimeProvider time, ILogger<ClaimWriter> log)
     : IQueueUse
 {
-    private static readonly TimeSpan PartitionsAge = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan PartitionsAge = TimeSpan.FromMilliseconds(100);
 
     private readonly FrozenDictionary<string, IPoolKind> kinds = poolKinds.ToFrozenDictionary(kind => kind.Kind);
-    private readonly MultiRowInsert insertClaims = new(
+    private readonly BatchInsert insertClaims = new(
         "claims", "id", "pool_id", "user_id", "units", "idempotency_key", "ordinal", "state", "reason", "written_at");
 
     private IReadOnlyList<QueuePartition> partitions = [];

@@ -9,7 +9,7 @@ public interface IPoolKind
     string Kind { get; }
 
     /// <summary>
-    /// Writes the module's rows for claims that are new, in the transaction that writes the claims: both or neither. One statement for the whole batch.
+    /// Writes the module's rows for claims that are new, in the transaction that writes the claims: both or neither. Called once for the whole batch.
     /// </summary>
     Task WriteAsync(DbTransaction transaction, long poolId, IReadOnlyList<Claim> claims);
 

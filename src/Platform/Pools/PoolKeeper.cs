@@ -15,9 +15,11 @@ public sealed partial class PoolKeeper(
     Database database, RedisConnection redis, PoolRebuilder rebuilder, PoolStore pools, Releases releases, ClaimIds ids, TimeProvider time, ILogger<PoolKeeper> log)
     : BackgroundService
 {
-    private static readonly TimeSpan Round = TimeSpan.FromMilliseconds(500);
+    private static readonly TimeSpan Round = TimeSpan.FromMilliseconds(500), AllPoolsRound = TimeSpan.FromSeconds(10);
 
     private volatile bool ready;
+    private string? knownRun;
+    private long allLookedAt;
 
     /// <summary>True once every pool has been brought up after the start.</summary>
     public bool IsReady => ready;
@@ -30,6 +32,11 @@ public sealed partial class PoolKeeper(
             var idle = true;
             try
             {
+                if (!ready)
+                {
+                    await StartIdsAsync();
+                }
+
                 ready |= await RebuildStrangersAsync();
                 idle = await pools.ApplyPendingAsync() + await releases.ReturnPendingAsync() == 0;
             }
@@ -47,32 +54,47 @@ public sealed partial class PoolKeeper(
     }
 
     // A pool whose "run" is not the server's own was last seen in another life of it: nothing in it is trusted.
+    // Pools that can sell are looked at every round, the rest at the start, in a new life of the server, and now and then.
     // False while another process is still at one of them.
     private async Task<bool> RebuildStrangersAsync()
     {
         var run = await redis.RunAsync();
-        var all = (await database.ReadAsync(connection => connection.QueryAsync<(long Id, long Newest)>(
-            "SELECT id, COALESCE((SELECT MAX(c.id) FROM claims c WHERE c.pool_id = pools.id), id) FROM pools"))).AsList();
-        if (!ready)
-        {
-            foreach (var (id, newest) in all)
-            {
-                ids.StartAfter(Math.Max(id, newest));
-            }
-        }
-
+        var all = run != knownRun || time.GetElapsedTime(allLookedAt) > AllPoolsRound;
+        var pools = (await database.ReadAsync(connection => connection.QueryAsync<long>(
+            "SELECT id FROM pools WHERE @all OR gate <> @closed", new { all, closed = Gate.Closed }))).AsList();
+        var asked = pools.ConvertAll(id => (Id: id, Meta: redis.GuardAsync(db => db.HashGetAsync(new PoolKeys(id).Meta, ["run", "frozen"]))));
+        await Task.WhenAll(asked.Select(pool => pool.Meta));
         var complete = true;
-        foreach (var (id, _) in all)
+        foreach (var (id, meta) in asked)
         {
             // Frozen in this life: somebody is rebuilding it, or began to and failed; the freeze itself tells the two apart.
-            var meta = await redis.GuardAsync(db => db.HashGetAsync(new PoolKeys(id).Meta, ["run", "frozen"]));
-            if (meta[0] != run || !meta[1].IsNullOrEmpty)
+            if (await meta is var known && (known[0] != run || !known[1].IsNullOrEmpty))
             {
                 complete &= await rebuilder.RebuildAsync(id) is not null;
             }
         }
 
+        if (all && complete)
+        {
+            (knownRun, allLookedAt) = (run, time.GetTimestamp());
+        }
+
         return complete;
+    }
+
+    // Should the clock have been set back while this node was down, no id is given out twice.
+    private async Task StartIdsAsync()
+    {
+        var (newestPool, newestClaim) = await database.ReadAsync(connection => connection.QuerySingleAsync<(long, long)>(
+            "SELECT COALESCE((SELECT MAX(id) FROM pools), 0), COALESCE((SELECT MAX(id) FROM claims), 0)"));
+        ids.StartAfter(Math.Max(newestPool, newestClaim));
+        foreach (var id in await database.ReadAsync(connection => connection.QueryAsync<long>("SELECT id FROM pools WHERE gate <> @closed", new { closed = Gate.Closed })))
+        {
+            if (ClaimEntry.TryFromQueue(id, await redis.GuardAsync(db => db.ListGetByIndexAsync(new PoolKeys(id).Log, -1)), out var newest))
+            {
+                ids.StartAfter(newest.Id);
+            }
+        }
     }
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "Keeping pools in step failed, trying again: {Says}")]

@@ -20,6 +20,7 @@ public sealed class PoolKeys
         Claim = [Meta, Left, Holders, Log];
         Release = [Meta, Left, Holders];
         Configure = [Meta, Left];
+        Rebuild = [Meta, Left, Holders, Log];
     }
 
     /// <summary>Hash: run, gate, frozen, frozenAt, frozenIn, opensAt, closesAt, limit, capacity, version, refills.</summary>
@@ -43,8 +44,11 @@ public sealed class PoolKeys
     /// <summary>KEYS of Claim.lua.</summary>
     public RedisKey[] Claim { get; }
 
-    /// <summary>KEYS of Release.lua and Rebuild.lua.</summary>
+    /// <summary>KEYS of Release.lua.</summary>
     public RedisKey[] Release { get; }
+
+    /// <summary>KEYS of Rebuild.lua.</summary>
+    public RedisKey[] Rebuild { get; }
 
     /// <summary>KEYS of Configure.lua.</summary>
     public RedisKey[] Configure { get; }

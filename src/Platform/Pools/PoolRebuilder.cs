@@ -17,6 +17,7 @@ namespace Sluice.Platform.Pools;
 /// <remarks>
 /// The pool is frozen meanwhile: no claim and no release changes it. Why no unit is lost or doubled while others go on working on SQL and the queue:
 /// the queue is read before SQL, and entries only ever move from the queue to SQL, so each claim is in at least one of the two, and by its id it counts once.
+/// Should SQL have lost claims that it had acknowledged (a failover, a backup that was put back), the journal brings them back, as far as it reaches.
 /// A claim that is released in SQL after it was read here is marked later by Release.lua, which is refused as long as the freeze lasts and is repeated.
 /// </remarks>
 public sealed partial class PoolRebuilder(Database database, RedisConnection redis, TimeProvider time, ILogger<PoolRebuilder> log)
@@ -43,18 +44,32 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
             return null;
         }
 
-        // Step 2: the queue, before SQL.
         FaultPoints.Reach("rebuild.frozen");
+
+        // Step 2: the queue, before SQL. And what left the queue lately: SQL had it when it left, so what SQL does not have now, it has lost.
         var queued = new Dictionary<long, Claim>();
+        var journalled = await ReadJournalAsync(poolId, keys);
         foreach (var claim in await ReadQueueAsync(poolId, keys))
         {
             queued[claim.Id] = claim;
+            journalled.Remove(claim.Id);
         }
 
         // Step 3: SQL, user by user, and on the way to Redis.
-        var (pool, claims, heldUnits) = await HoldWrittenAsync(poolId, keys, token, queued);
+        var (pool, claims, heldUnits) = await HoldWrittenAsync(poolId, keys, token, queued, journalled);
 
-        // Step 4: what only the queue has.
+        // Step 4: what SQL has lost goes through the queue again; then what only the queue has.
+        foreach (var chunk in journalled.Values.Chunk(UsersPerCall))
+        {
+            LogLost(log, poolId, chunk.Length);
+            await DemandAsync(keys, poolId, ["requeue", token, .. chunk.Select(claim => (RedisValue)ClaimEntry.ToQueue(claim))]);
+        }
+
+        foreach (var (id, claim) in journalled)
+        {
+            queued.Add(id, claim);
+        }
+
         var users = new Dictionary<string, string>();
         foreach (var claim in queued.Values.OrderBy(claim => claim.Id))
         {
@@ -64,23 +79,33 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
 
         foreach (var chunk in users.Chunk(UsersPerCall))
         {
-            await HoldAsync(keys, token, chunk);
+            await HoldAsync(keys, poolId, token, chunk);
         }
 
         FaultPoints.Reach("rebuild.held");
 
         // Step 5: open again. The counter never starts below zero: should more be claimed than there is, nothing is left to sell, and the audit says why.
         var left = Math.Max(0, pool.CapacityUnits - heldUnits);
-        if (!await StepAsync(keys, [
+        await DemandAsync(keys, poolId, [
             "thaw", token, run, pool.Version, PoolStore.GateName(pool.Gate), PoolStore.Optional(pool.OpensAt), PoolStore.Optional(pool.ClosesAt),
-            pool.PerUserLimit, pool.CapacityUnits, left]))
-        {
-            throw TakenOver(poolId);
-        }
-
+            pool.PerUserLimit, pool.CapacityUnits, left]);
         await redis.BarrierAsync();
         LogRebuilt(log, poolId, claims, queued.Count, left, Stopwatch.GetElapsedTime(started).TotalMilliseconds);
         return left;
+    }
+
+    private async Task<Dictionary<long, Claim>> ReadJournalAsync(long poolId, PoolKeys keys)
+    {
+        var claims = new Dictionary<long, Claim>();
+        foreach (var entry in await redis.GuardAsync(db => db.ListRangeAsync(keys.Journal)))
+        {
+            if (ClaimEntry.TryFromQueue(poolId, entry, out var claim))
+            {
+                claims[claim.Id] = claim;
+            }
+        }
+
+        return claims;
     }
 
     private async Task<List<Claim>> ReadQueueAsync(long poolId, PoolKeys keys)
@@ -117,8 +142,9 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
         }
     }
 
-    // Streams the pool's claims, one user after the other; removes from `queued` what SQL has, and adds to each user what only the queue has.
-    private Task<(Pool Pool, long Claims, long HeldUnits)> HoldWrittenAsync(long poolId, PoolKeys keys, string token, Dictionary<long, Claim> queued) =>
+    // Streams the pool's claims, one user after the other; removes from `queued` and `journalled` what SQL has, and adds to each user what only the queue has.
+    private Task<(Pool Pool, long Claims, long HeldUnits)> HoldWrittenAsync(
+        long poolId, PoolKeys keys, string token, Dictionary<long, Claim> queued, Dictionary<long, Claim> journalled) =>
         database.ReadAsync(async connection =>
         {
             var pool = await connection.QuerySingleAsync<Pool>($"SELECT {Pool.Columns} FROM pools WHERE id = @poolId", new { poolId });
@@ -142,12 +168,13 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
                 held += counts ? row.Units : 0;
                 entries += ClaimEntry.ToHolder(row.Id, row.Units, row.IdempotencyKey, released: !counts);
                 queued.Remove(row.Id);
+                journalled.Remove(row.Id);
             }
 
             await FlushAsync();
             if (chunk.Count > 0)
             {
-                await HoldAsync(keys, token, chunk);
+                await HoldAsync(keys, poolId, token, chunk);
             }
 
             return (pool, claims, held);
@@ -169,13 +196,13 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
                 entries = "";
                 if (chunk.Count == UsersPerCall)
                 {
-                    await HoldAsync(keys, token, chunk);
+                    await HoldAsync(keys, poolId, token, chunk);
                     chunk.Clear();
                 }
             }
         });
 
-    private async Task HoldAsync(PoolKeys keys, string token, IReadOnlyCollection<KeyValuePair<string, string>> users)
+    private Task HoldAsync(PoolKeys keys, long poolId, string token, IReadOnlyCollection<KeyValuePair<string, string>> users)
     {
         var arguments = new List<RedisValue>(2 + (users.Count * 2)) { "hold", token };
         foreach (var (user, entries) in users)
@@ -184,18 +211,24 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
             arguments.Add(entries);
         }
 
-        if (!await StepAsync(keys, [.. arguments]))
+        return DemandAsync(keys, poolId, [.. arguments]);
+    }
+
+    private async Task DemandAsync(PoolKeys keys, long poolId, RedisValue[] arguments)
+    {
+        if (!await StepAsync(keys, arguments))
         {
-            throw TakenOver(0);
+            throw new DependencyUnavailableException("redis", $"another process took the rebuild of pool {poolId} over.");
         }
     }
 
-    private async Task<bool> StepAsync(PoolKeys keys, RedisValue[] arguments) => (long)await redis.RunScriptAsync(RebuildScript, keys.Release, arguments) == 1;
-
-    private static DependencyUnavailableException TakenOver(long poolId) => new("redis", $"another process took the rebuild of pool {poolId} over.");
+    private async Task<bool> StepAsync(PoolKeys keys, RedisValue[] arguments) => (long)await redis.RunScriptAsync(RebuildScript, keys.Rebuild, arguments) == 1;
 
     [LoggerMessage(Level = LogLevel.Information, Message = "Pool {PoolId} rebuilt from {Claims} written and {Queued} queued claims, {Left} units left, in {Ms:0} ms")]
     private static partial void LogRebuilt(ILogger log, long poolId, long claims, int queued, long left, double ms);
+
+    [LoggerMessage(Level = LogLevel.Critical, Message = "Pool {PoolId}: SQL has lost {Count} claims that it once had; they go through the queue again")]
+    private static partial void LogLost(ILogger log, long poolId, int count);
 
     [StructLayout(LayoutKind.Auto)]
     private readonly record struct ClaimRow(long Id, string UserId, int Units, string? IdempotencyKey, ClaimState State);

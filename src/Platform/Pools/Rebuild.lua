@@ -1,12 +1,13 @@
 -- One step of rebuilding a pool lane from SQL and the queue. Until the last step the lane answers 'F' to everybody else.
 --
--- KEYS  1 meta   2 left   3 holders
+-- KEYS  1 meta   2 left   3 holders   4 log
 -- ARGV  1 step   2 token
 --   'freeze': 3 now (Unix ms)   4 patience (ms): a freeze older than this was left by a dead rebuilder and is taken over
 --             5 run: a freeze of another life of the server is taken over at once; whoever set it finds its token gone
---             answers 1, or 0 while somebody else rebuilds
---   'hold':   then two for each user: user, entries         answers 1, or 0 when the freeze was taken over
---   'thaw':   3 run  4 version  5 gate  6 opensAt  7 closesAt  8 limit  9 capacity  10 left         answers 1 or 0
+--   'hold':   then two for each user: user, entries
+--   'requeue': then queue entries that SQL has lost
+--   'thaw':   3 run  4 version  5 gate  6 opensAt  7 closesAt  8 limit  9 capacity  10 left
+-- Answer: 1 done; 0 somebody else rebuilds (freeze), or has taken the freeze over (the others): stop
 local frozen = redis.call('HMGET', KEYS[1], 'frozen', 'frozenAt', 'refills', 'frozenIn')
 if ARGV[1] == 'freeze' then
   if frozen[1] and frozen[1] ~= '' and frozen[1] ~= ARGV[2] and frozen[4] == ARGV[5] and tonumber(ARGV[3]) - tonumber(frozen[2]) < tonumber(ARGV[4]) then return 0 end
@@ -17,6 +18,10 @@ end
 if frozen[1] ~= ARGV[2] then return 0 end
 if ARGV[1] == 'hold' then
   redis.call('HSET', KEYS[3], unpack(ARGV, 3))
+  return 1
+end
+if ARGV[1] == 'requeue' then
+  redis.call('RPUSH', KEYS[4], unpack(ARGV, 3))
   return 1
 end
 redis.call('SET', KEYS[2], ARGV[10])

@@ -69,9 +69,9 @@ internal sealed class SoldOutBelief(PoolKeys keys, RedisConnection redis, PoolsO
         try
         {
             var holders = new HashSet<ulong>();
-            await foreach (var user in redis.Db.HashScanNoValuesAsync(keys.Holders, pageSize: 5_000))
+            await foreach (var holder in redis.Db.HashScanAsync(keys.Holders, pageSize: 5_000))
             {
-                holders.Add(Hash((string)user!));
+                holders.Add(Hash((string)holder.Name!));
                 if (holders.Count > HoldersMax)
                 {
                     return;

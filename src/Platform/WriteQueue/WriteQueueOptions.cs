@@ -6,7 +6,7 @@ namespace Sluice.Platform.WriteQueue;
 public sealed class WriteQueueOptions
 {
     /// <summary>Entries in one SQL transaction, 1–4,000.</summary>
-    [Range(1, 4_000)] public int BatchRowsMax { get; init; } = 500;
+    [Range(1, 4_000)] public int BatchRowsMax { get; init; } = 1_000;
 
     /// <summary>Entries that may wait in one partition; above it claims are answered 503 <c>queue-full</c>.</summary>
     [Range(1, 100_000_000)] public int LagMax { get; init; } = 2_000_000;

@@ -12,10 +12,10 @@ public sealed record OrderTerms(long SaleId, string Sku, string Title, long Pric
 /// <summary>Places orders for claims, and proves that each claim has its order.</summary>
 public sealed class PlacedOrders(TimeProvider time)
 {
-    private readonly MultiRowInsert insertOrders = new(
+    private readonly BatchInsert insertOrders = new(
         "orders", "id", "sale_id", "user_id", "sku", "title", "units", "price_cents", "currency", "state", "created_at", "pay_by");
 
-    /// <summary>One pending order for each claim; its id is the claim's. In the transaction that writes the claims. One statement.</summary>
+    /// <summary>One pending order for each claim; its id is the claim's. In the transaction that writes the claims.</summary>
     public Task PlaceAsync(DbTransaction transaction, OrderTerms terms, IReadOnlyList<Claim> claims)
     {
         var now = time.GetUtcNow().ToUnixTimeMilliseconds();
