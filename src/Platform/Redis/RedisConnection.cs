@@ -59,6 +59,9 @@ public sealed partial class RedisConnection : IAsyncDisposable
         settings.ClientName = "sluice";
         settings.TieBreaker = "";
         settings.ConfigurationChannel = "";
+
+        // Only for CONFIG GET, with which the durability is checked.
+        settings.AllowAdmin = true;
         var multiplexer = await ConnectionMultiplexer.ConnectAsync(settings);
         var connection = new RedisConnection(multiplexer, embedded, options.CallTimeMax, log)
         {
