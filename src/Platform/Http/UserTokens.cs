@@ -29,6 +29,7 @@ public sealed class UserTokens
     private readonly byte[] key;
     private readonly TimeProvider time;
     private ConcurrentDictionary<string, Verdict> young = new(StringComparer.Ordinal);
+    private int youngCount;
     private ConcurrentDictionary<string, Verdict> old = new(StringComparer.Ordinal);
 
     public UserTokens(string secret, TimeProvider time) => (key, this.time) = (Encoding.UTF8.GetBytes(secret), time);
@@ -58,12 +59,13 @@ public sealed class UserTokens
         }
 
         // Two generations: when the young one is full it becomes the old one, and the old one is dropped. No clean-up, no lock.
-        if (young.Count >= VerdictsMax / 2)
+        // Counted beside the dictionary: its own Count takes every lock it has.
+        if (young.TryAdd(token, fresh) && Interlocked.Increment(ref youngCount) >= VerdictsMax / 2)
         {
+            youngCount = 0;
             (old, young) = (young, new(StringComparer.Ordinal));
         }
 
-        young.TryAdd(token, fresh);
         return fresh.UserId;
     }
 
