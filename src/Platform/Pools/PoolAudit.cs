@@ -74,7 +74,8 @@ public sealed class PoolAudit(Database database, RedisConnection redis, IEnumera
 
         var holders = await HoldersAsync(keys);
         var after = await LookAsync(keys);
-        var settled = before == after && after is { Depth: 0, IsFrozen: false } && sql.UnreturnedUnits == 0;
+        // A dead letter is a claim on its way too: it has a check of its own, and the two that compare the engines wait for it.
+        var settled = before == after && after is { Depth: 0, Dead: 0, IsFrozen: false } && sql.UnreturnedUnits == 0;
         var (pool, checks) = (sql.Pool, sql.Checks);
         if (settled)
         {

@@ -37,8 +37,7 @@ public sealed partial class PoolKeeper(
                     await StartIdsAsync();
                 }
 
-                await RebuildStrangersAsync();
-                ready = true;
+                ready |= await RebuildStrangersAsync();
                 idle = await pools.ApplyPendingAsync() + await releases.ReturnPendingAsync() == 0;
             }
             catch (Exception e)
@@ -56,26 +55,31 @@ public sealed partial class PoolKeeper(
 
     // A pool whose "run" is not the server's own was last seen in another life of it: nothing in it is trusted.
     // Pools that can sell are looked at every round, the rest at the start, in a new life of the server, and now and then.
-    private async Task RebuildStrangersAsync()
+    // False while another process is still at one of them.
+    private async Task<bool> RebuildStrangersAsync()
     {
         var run = await redis.RunAsync();
         var all = run != knownRun || time.GetElapsedTime(allLookedAt) > AllPoolsRound;
         var pools = (await database.ReadAsync(connection => connection.QueryAsync<long>(
             "SELECT id FROM pools WHERE @all OR gate <> @closed", new { all, closed = Gate.Closed }))).AsList();
-        var asked = pools.ConvertAll(id => (Id: id, Run: redis.GuardAsync(db => db.HashGetAsync(new PoolKeys(id).Meta, "run"))));
-        await Task.WhenAll(asked.Select(pool => pool.Run));
-        foreach (var (id, known) in asked)
+        var asked = pools.ConvertAll(id => (Id: id, Meta: redis.GuardAsync(db => db.HashGetAsync(new PoolKeys(id).Meta, ["run", "frozen"]))));
+        await Task.WhenAll(asked.Select(pool => pool.Meta));
+        var complete = true;
+        foreach (var (id, meta) in asked)
         {
-            if (await known != run)
+            // Frozen in this life: somebody is rebuilding it, or began to and failed; the freeze itself tells the two apart.
+            if (await meta is var known && (known[0] != run || !known[1].IsNullOrEmpty))
             {
-                await rebuilder.RebuildAsync(id);
+                complete &= await rebuilder.RebuildAsync(id) is not null;
             }
         }
 
-        if (all)
+        if (all && complete)
         {
             (knownRun, allLookedAt) = (run, time.GetTimestamp());
         }
+
+        return complete;
     }
 
     // Should the clock have been set back while this node was down, no id is given out twice.

@@ -23,7 +23,7 @@ public sealed class PoolKeys
         Rebuild = [Meta, Left, Holders, Log];
     }
 
-    /// <summary>Hash: run, gate, frozen, frozenAt, opensAt, closesAt, limit, capacity, version, refills.</summary>
+    /// <summary>Hash: run, gate, frozen, frozenAt, frozenIn, opensAt, closesAt, limit, capacity, version, refills.</summary>
     public RedisKey Meta { get; }
 
     /// <summary>Integer ≥ 0: units that nobody has.</summary>

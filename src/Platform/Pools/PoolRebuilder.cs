@@ -39,10 +39,12 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
         var token = Guid.NewGuid().ToString("N");
 
         // Step 1: nobody else changes the pool from here on.
-        if (!await StepAsync(keys, ["freeze", token, time.GetUtcNow().ToUnixTimeMilliseconds(), (long)Patience.TotalMilliseconds]))
+        if (!await StepAsync(keys, ["freeze", token, time.GetUtcNow().ToUnixTimeMilliseconds(), (long)Patience.TotalMilliseconds, run]))
         {
             return null;
         }
+
+        FaultPoints.Reach("rebuild.frozen");
 
         // Step 2: the queue, before SQL. And what left the queue lately: SQL had it when it left, so what SQL does not have now, it has lost.
         var queued = new Dictionary<long, Claim>();
@@ -79,6 +81,8 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
         {
             await HoldAsync(keys, poolId, token, chunk);
         }
+
+        FaultPoints.Reach("rebuild.held");
 
         // Step 5: open again. The counter never starts below zero: should more be claimed than there is, nothing is left to sell, and the audit says why.
         var left = Math.Max(0, pool.CapacityUnits - heldUnits);

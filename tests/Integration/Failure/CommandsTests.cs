@@ -1,0 +1,61 @@
+using System.Text.Json.Nodes;
+using Sluice.Tests.Integration.Servers;
+
+namespace Sluice.Tests.Integration.Failure;
+
+/// <summary>The demo, the audit and the verifier as a person runs them: what they print agrees, and the exit code says it too.</summary>
+[Collection(Drills.Name)]
+public sealed class CommandsTests(ITestOutputHelper output)
+{
+    [Fact]
+    public async Task Demo_OnAnEmptyFolder_SellsEverythingAndProvesIt()
+    {
+        using var data = new TempFolder();
+        var (exit, text, says) = await SluiceCommand.RunAsync(
+            "demo", "--exit", "--json", "--buyers", "2000", "--stock", "50", "--port", $"{FreePort.Next()}", "--data", data.Path);
+        Assert.True(exit == 0, $"exit code {exit}: {says}");
+
+        // One object and nothing else on standard output: the parser refuses anything before or after it.
+        var demo = JsonNode.Parse(text)!.AsObject();
+        Assert.Equal(0, (int)demo["exitCode"]!);
+        var certificate = demo["certificate"]!["certificate"]!;
+        Assert.Equal("holds", (string?)certificate["verdict"]);
+        Assert.Equal((50, 0), ((int)certificate["soldUnits"]!, (int)certificate["leftUnits"]!));
+
+        // Offline, on the folder that the demo left.
+        var (auditExit, auditText, auditSays) = await SluiceCommand.RunAsync("audit", "--data", data.Path, "--json");
+        Assert.True(auditExit == 0, auditSays);
+        var pool = Assert.Single(JsonNode.Parse(auditText)!.AsArray(), pool => (string)pool!["poolId"]! == (string)certificate["poolId"]!)!;
+        Assert.Equal(("holds", 50), ((string?)pool["verdict"], (int)pool["soldUnits"]!));
+        output.WriteLine(demo["rush"]!.ToJsonString()[..200]);
+
+        var file = (string)demo["certificateFile"]!;
+        var (good, goodText, _) = await SluiceCommand.RunAsync("verify", file);
+        Assert.True(good == 0, goodText);
+        await AssertOneCharacterMattersAsync(data.File("changed.json"), await File.ReadAllTextAsync(file), "\"soldUnits\": 50", "\"soldUnits\": 49");
+        await AssertOneCharacterMattersAsync(data.File("changed.json"), await File.ReadAllTextAsync(file), "\"jws\": \"ey", "\"jws\": \"eZ");
+    }
+
+    [Fact]
+    public async Task Audit_OfARunningServer_AsksIt()
+    {
+        await using var server = await SluiceServer.StartAsync();
+        var sale = await server.OpenSaleAsync(5);
+        Assert.Equal(202, (await server.ClaimAsync(sale, await server.TokenAsync("u-1"))).Status);
+        foreach (var arguments in new[] { new[] { "--data", server.Data }, ["--url", $"http://127.0.0.1:{server.Port}", "--api-key-file", Path.Combine(server.Data, "admin.key")] })
+        {
+            var (exit, text, says) = await SluiceCommand.RunAsync(["audit", "--json", .. arguments]);
+            Assert.True(exit == 0, says);
+            var pool = Assert.Single(JsonNode.Parse(text)!.AsArray())!;
+            Assert.Equal(("holds", 1, 4), ((string?)pool["verdict"], (int)pool["soldUnits"]!, (int)pool["leftUnits"]!));
+        }
+    }
+
+    private static async Task AssertOneCharacterMattersAsync(string file, string certificate, string from, string to)
+    {
+        Assert.Contains(from, certificate, StringComparison.Ordinal);
+        await File.WriteAllTextAsync(file, certificate.Replace(from, to, StringComparison.Ordinal));
+        var (exit, text, says) = await SluiceCommand.RunAsync("verify", file);
+        Assert.True(exit == 1, $"exit code {exit}: {text} {says}");
+    }
+}

@@ -1,0 +1,114 @@
+using Sluice.Tests.Integration.Servers;
+
+namespace Sluice.Tests.Integration.Failure;
+
+/// <summary>The process dies at the exact places where a promise could slip between two engines.</summary>
+[Collection(Drills.Name)]
+public sealed class FaultPointTests(ITestOutputHelper output)
+{
+    private const int Stock = 400, Buyers = 1_200;
+
+    [Theory]
+    [InlineData("claim.scripted", 1)] // the unit is taken, and not yet logged
+    [InlineData("claim.scripted", 4)]
+    [InlineData("claim.logged", 1)] // logged, and nobody was told
+    [InlineData("claim.logged", 4)]
+    [InlineData("queue.peeked", 1)] // the worker has read a batch, SQL has not
+    [InlineData("queue.peeked", 3)]
+    [InlineData("queue.committed", 1)] // SQL has the batch, and the queue still has it too
+    [InlineData("queue.committed", 3)]
+    public async Task Server_KilledAtFaultPoint_KeepsEveryAcknowledgedClaim(string point, int pass)
+    {
+        await using var server = await SluiceServer.StartAsync(Drills.NoRateLimit, environment: Drills.Fault(point, "kill", pass));
+        var buyers = await Rush.BuyersAsync(server, Buyers);
+        var ledger = new Ledger(await server.OpenSaleAsync(Stock), Stock);
+        using var rush = new Rush(server, ledger, buyers);
+        await rush.PressAsync(CancellationToken.None);
+        await server.Process.WaitAsync(TimeSpan.FromSeconds(60));
+        var before = ledger.Count;
+
+        await server.BeginAsync();
+        await rush.SettleAsync();
+        var audited = await ledger.AuditAsync(server);
+        Assert.Equal(Stock, audited.Sold);
+        output.WriteLine($"{point} {pass}: {before} acknowledged before the kill, {ledger.Count} in the end, 0 lost");
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(7)]
+    public async Task Server_KilledBetweenReleaseInSqlAndRedis_ReturnsEachUnitOnce(int pass)
+    {
+        await using var server = await SluiceServer.StartAsync(Drills.NoRateLimit, environment: Drills.Fault("release.committed", "kill", pass));
+        var buyers = await Rush.BuyersAsync(server, 300);
+        var ledger = new Ledger(await server.OpenSaleAsync(100), 100);
+        using var rush = new Rush(server, ledger, buyers);
+        await rush.PressOnceAsync();
+        await ledger.AuditAsync(server);
+        var tokens = buyers.ToDictionary(buyer => buyer.User, buyer => buyer.Token);
+        var unwanted = ledger.Claims.Take(40).ToList();
+        await Task.WhenAll(unwanted.Select(async claim =>
+        {
+            try
+            {
+                await CancelAsync(claim);
+            }
+            catch (HttpRequestException)
+            {
+                // The server died under it: whether it was cancelled is asked again below.
+            }
+        }));
+        await server.Process.WaitAsync(TimeSpan.FromSeconds(60));
+
+        await server.BeginAsync();
+        foreach (var claim in unwanted)
+        {
+            var answer = await CancelAsync(claim);
+            Assert.Equal((200, "cancelled"), (answer.Status, (string?)answer.Json["state"]));
+        }
+
+        var audited = await ledger.AuditAsync(server);
+        Assert.Equal((60, 40), (audited.Sold, audited.Left));
+
+        // Each unit that came back can be bought, once: by those who were told "sold out" before.
+        var holders = ledger.Claims.Select(claim => claim.User).ToHashSet(StringComparer.Ordinal);
+        using var others = new Rush(server, ledger, [.. buyers.Where(buyer => !holders.Contains(buyer.User))]);
+        await others.PressOnceAsync();
+        audited = await ledger.AuditAsync(server);
+        Assert.Equal((100, 0), (audited.Sold, audited.Left));
+        output.WriteLine($"release.committed {pass}: 40 cancelled over a kill, 40 units came back and were sold again, 0 lost");
+
+        Task<Answer> CancelAsync(Acknowledged claim) => server.UserAsync(HttpMethod.Post, $"/v1/orders/{claim.ClaimId}/cancel", tokens[claim.User]);
+    }
+
+    [Fact]
+    public async Task Server_KilledWhileItStarts_StartsNextTimeWithEverything()
+    {
+        var random = new Random(Drills.Seed);
+        await using var server = await SluiceServer.StartAsync(Drills.NoRateLimit, environment: Drills.Fault("queue.committed", "kill", 2));
+        var buyers = await Rush.BuyersAsync(server, Buyers);
+        var ledger = new Ledger(await server.OpenSaleAsync(Stock), Stock);
+        using var rush = new Rush(server, ledger, buyers);
+        await rush.PressAsync(CancellationToken.None);
+        await server.Process.WaitAsync(TimeSpan.FromSeconds(60));
+
+        for (var kill = 0; kill < 5; kill++)
+        {
+            server.Launch();
+            await Drills.MomentAsync(random, 2_000);
+            await server.KillAsync();
+        }
+
+        foreach (var point in new[] { "rebuild.frozen", "rebuild.held" })
+        {
+            server.Launch(Drills.Fault(point, "kill", 1));
+            await server.Process.WaitAsync(TimeSpan.FromSeconds(60));
+        }
+
+        await server.BeginAsync();
+        await rush.SettleAsync();
+        var audited = await ledger.AuditAsync(server);
+        Assert.Equal(Stock, audited.Sold);
+        output.WriteLine($"seed {Drills.Seed}: killed 7 times while starting; {ledger.Count} acknowledged, 0 lost");
+    }
+}

@@ -1,0 +1,132 @@
+using Sluice.Tests.Integration.Servers;
+using StackExchange.Redis;
+
+namespace Sluice.Tests.Integration.Failure;
+
+/// <summary>A Redis server of its own dies, comes back, forgets: what was promised of <c>Durability.Logged</c> holds, and nothing is ever sold that is not there.</summary>
+[Collection(Drills.Name)]
+public sealed class RedisGoneTests(ITestOutputHelper output)
+{
+    private const int Stock = 500, Buyers = 1_500;
+
+    [Fact]
+    public async Task Redis_KilledInMidRushAndStartedAgain_LosesNothingThatWasAcknowledged()
+    {
+        var random = new Random(Drills.Seed);
+        await using var redis = await RedisServer.StartAsync();
+        await using var server = await StartAsync(redis);
+        var buyers = await Rush.BuyersAsync(server, Buyers);
+        for (var round = 0; round < 3; round++)
+        {
+            var ledger = new Ledger(await server.OpenSaleAsync(Stock), Stock);
+            using var rush = new Rush(server, ledger, buyers);
+            using var stop = new CancellationTokenSource();
+            var enough = ledger.WhenCountIs(1 + random.Next(Stock - 100));
+            var pressing = rush.PressAsync(stop.Token);
+            await enough.WaitAsync(TimeSpan.FromSeconds(30));
+            var before = ledger.Count;
+            await redis.KillAsync();
+
+            // While it is gone every click is answered, with 503 and a time to come back: the rush itself records anything else as a fault.
+            var told = rush.Unavailable;
+            await Eventually.TrueAsync(() => Task.FromResult(rush.Unavailable > told + 100), "buyers are told to come back later");
+            await redis.BeginAsync();
+            await stop.CancelAsync();
+            await pressing;
+            await rush.SettleAsync();
+            var audited = await ledger.AuditAsync(server);
+            Assert.Equal(Stock, audited.Sold);
+            output.WriteLine($"seed {Drills.Seed} round {round}: Redis killed after {before} acknowledgements, {rush.Unavailable} answers of 503; {ledger.Count} acknowledged, 0 lost");
+        }
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Redis_ThatLostItsData_IsRebuiltFromSqlAndNeverOversells(bool flush)
+    {
+        await using var redis = await RedisServer.StartAsync();
+        await using var server = await StartAsync(redis);
+        var buyers = await Rush.BuyersAsync(server, Buyers);
+        var ledger = new Ledger(await server.OpenSaleAsync(Stock), Stock);
+        using var rush = new Rush(server, ledger, buyers);
+        using var stop = new CancellationTokenSource();
+        var enough = ledger.WhenCountIs(Stock / 2);
+        var pressing = rush.PressAsync(stop.Token);
+        await enough.WaitAsync(TimeSpan.FromSeconds(30));
+        if (flush)
+        {
+            await using var client = await ConnectionMultiplexer.ConnectAsync($"{redis.Connection},allowAdmin=true");
+            await client.GetServers()[0].FlushAllDatabasesAsync();
+        }
+        else
+        {
+            await redis.KillAsync();
+            redis.LoseData();
+            await redis.BeginAsync();
+        }
+
+        // Whatever is acknowledged from here on was taken from the pool as SQL has it.
+        await stop.CancelAsync();
+        await pressing;
+        await rush.SettleAsync();
+        await Eventually.TrueAsync(async () => (long)(await server.ServerGetAsync($"/v1/pools/{ledger.SaleId}"))["queueDepth"]! == 0, "the queue is empty");
+        var certificate = await ledger.FreshCertificateAsync(server);
+        var (rows, lost) = await ledger.CompareAsync(server.Data);
+        ledger.AssertUnits(rows.Values, certificate, certificate.ToJsonString());
+
+        // Logged "does not survive the loss of its disk": what was queued there and not yet in SQL is gone, and nothing else. The drill can name each one.
+        output.WriteLine($"flush {flush}: {ledger.Count} acknowledged, {lost.Count} lost with Redis' disk before SQL had them, {rows.Count(row => row.Value.State == 3)} refused by SQL; verdict {certificate["verdict"]}");
+    }
+
+    [Fact]
+    public async Task Redis_ThatLostItsDataAfterEverythingWasWritten_LosesNothing()
+    {
+        await using var redis = await RedisServer.StartAsync();
+        await using var server = await StartAsync(redis);
+        var buyers = await Rush.BuyersAsync(server, Buyers);
+        var ledger = new Ledger(await server.OpenSaleAsync(Stock), Stock);
+        using (var first = new Rush(server, ledger, [.. buyers.Take(200)]))
+        {
+            await first.PressOnceAsync();
+            await ledger.AuditAsync(server);
+        }
+
+        await redis.KillAsync();
+        redis.LoseData();
+        await redis.BeginAsync();
+
+        // The same 200 ask again and find their claims; the others get the 300 units that are left, not one more.
+        using var all = new Rush(server, ledger, buyers);
+        await all.PressOnceAsync();
+        await all.SettleAsync();
+        var audited = await ledger.AuditAsync(server);
+        Assert.Equal(Stock, audited.Sold);
+        output.WriteLine($"Redis lost all it had; {ledger.Count} acknowledged before and after, 0 lost, 0 oversold");
+    }
+
+    [Fact]
+    public async Task Pool_LeftFrozenByADeadRebuilder_OpensAgainByItself()
+    {
+        await using var redis = await RedisServer.StartAsync();
+        await using var server = await StartAsync(redis);
+        var ledger = new Ledger(await server.OpenSaleAsync(10), 10);
+        await using var client = await ConnectionMultiplexer.ConnectAsync(redis.Connection);
+        var meta = (RedisKey)$"{{pool:{ledger.SaleId}.0}}:meta";
+        var db = client.GetDatabase();
+
+        // As a rebuild leaves it that died half a minute ago, in this life of Redis and in one before.
+        foreach (var (life, ageSeconds) in new[] { ("", 31), ("another", 0) })
+        {
+            var run = (string)(await db.HashGetAsync(meta, "run"))!;
+            var at = TimeProvider.System.GetUtcNow().AddSeconds(-ageSeconds).ToUnixTimeMilliseconds();
+            await db.HashSetAsync(meta, [new("frozen", "dead"), new("frozenAt", at), new("frozenIn", life.Length > 0 ? life : run)]);
+            using var rush = new Rush(server, ledger, await Rush.BuyersAsync(server, 5, $"life{ageSeconds}"));
+            await rush.SettleAsync();
+        }
+
+        Assert.Equal(10, (await ledger.AuditAsync(server)).Sold);
+    }
+
+    private static Task<SluiceServer> StartAsync(RedisServer redis) => SluiceServer.StartAsync([.. Drills.NoRateLimit, $"Redis:Connection={redis.Connection}"]);
+}

@@ -1,0 +1,123 @@
+using Sluice.Tests.Integration.Servers;
+
+namespace Sluice.Tests.Integration.Failure;
+
+/// <summary>Two workers empty the same queue in one Redis into one database. Whatever becomes of one of them in mid-batch, nothing is written twice and nothing is left out.</summary>
+[Collection(Drills.Name)]
+public sealed class TwoWorkersTests(ITestOutputHelper output)
+{
+    private const int Stock = 600, Buyers = 1_000;
+
+    [Theory]
+    [InlineData("queue.peeked", 1)]
+    [InlineData("queue.peeked", 3)]
+    [InlineData("queue.committed", 1)]
+    public async Task Worker_FrozenInMidBatchAndWokenAfterTheOtherIsDone_DoublesNothing(string point, int pass)
+    {
+        await using var cluster = await Cluster.StartAsync(Drills.Fault(point, "stop", pass));
+        await cluster.Rush.PressOnceAsync();
+        await Eventually.TrueAsync(() => Cluster.IsFrozenAsync(cluster.First), "the first worker is frozen");
+        var audited = await cluster.Ledger.AuditAsync(cluster.Api);
+        Assert.Equal(Stock, audited.Sold);
+
+        // It wakes with a batch in its hands that was written long ago, and ends in order: that batch is finished then.
+        await cluster.First.Process.ContinueAsync();
+        Assert.Equal(0, await cluster.First.Process.TerminateAsync());
+        var after = await cluster.Ledger.AuditAsync(cluster.Api);
+        Assert.Equal(audited.Rows.Count, after.Rows.Count);
+        output.WriteLine($"{point} {pass}: frozen, woken after {after.Rows.Count} claims were written by the other: 0 doubled, 0 lost");
+    }
+
+    [Fact]
+    public async Task Worker_FrozenAtAnyMomentAndWoken_DoublesNothing()
+    {
+        var random = new Random(Drills.Seed);
+        await using var cluster = await Cluster.StartAsync();
+        var pressing = cluster.Rush.PressOnceAsync();
+        for (var freeze = 0; freeze < 8; freeze++)
+        {
+            var worker = random.Next(2) == 0 ? cluster.First : cluster.Second;
+            await worker.Process.StopAsync();
+            await Drills.MomentAsync(random, 250);
+            await worker.Process.ContinueAsync();
+            await Drills.MomentAsync(random, 50);
+        }
+
+        await pressing;
+        await cluster.Rush.SettleAsync();
+        var audited = await cluster.Ledger.AuditAsync(cluster.Api);
+        Assert.Equal(Stock, audited.Sold);
+        output.WriteLine($"seed {Drills.Seed}: 8 freezes, {cluster.Ledger.Count} acknowledged, 0 doubled, 0 lost");
+    }
+
+    [Theory]
+    [InlineData("queue.peeked", 2)]
+    [InlineData("queue.committed", 2)]
+    public async Task Worker_KilledInMidBatch_TheOtherWritesIt(string point, int pass)
+    {
+        await using var cluster = await Cluster.StartAsync(Drills.Fault(point, "kill", pass));
+        await cluster.Rush.PressOnceAsync();
+        await cluster.First.Process.WaitAsync(TimeSpan.FromSeconds(60));
+        var audited = await cluster.Ledger.AuditAsync(cluster.Api);
+        Assert.Equal(Stock, audited.Sold);
+        output.WriteLine($"{point} {pass}: killed; the other wrote all {cluster.Ledger.Count}, 0 doubled, 0 lost");
+    }
+
+    /// <summary>One Redis, one data folder, a node that answers and two that write.</summary>
+    private sealed class Cluster : IAsyncDisposable
+    {
+        private readonly TempFolder folder = new();
+        private readonly List<SluiceServer> nodes = [];
+        private RedisServer? redis;
+
+        public SluiceServer Api => nodes[0];
+
+        public SluiceServer First => nodes[1];
+
+        public SluiceServer Second => nodes[2];
+
+        public required Ledger Ledger { get; set; }
+
+        public required Rush Rush { get; set; }
+
+        public static async Task<Cluster> StartAsync(IReadOnlyDictionary<string, string>? faultOfFirst = null)
+        {
+            var cluster = new Cluster { Ledger = null!, Rush = null! };
+            cluster.redis = await RedisServer.StartAsync();
+            foreach (var (role, fault) in new[] { ("Api", null), ("Worker", faultOfFirst), ("Worker", null) })
+            {
+                cluster.nodes.Add(await SluiceServer.StartAsync(
+                    [.. Drills.NoRateLimit, $"Roles={role}", $"NodeId={cluster.nodes.Count + 1}", $"Redis:Connection={cluster.redis.Connection}", "WriteQueue:BatchRowsMax=40"],
+                    cluster.folder.Path, fault));
+            }
+
+            cluster.Ledger = new Ledger(await cluster.Api.OpenSaleAsync(Stock), Stock);
+            cluster.Rush = new Rush(cluster.Api, cluster.Ledger, await Rush.BuyersAsync(cluster.Api, Buyers));
+            return cluster;
+        }
+
+        /// <summary>True once SIGSTOP has reached the process.</summary>
+        public static async Task<bool> IsFrozenAsync(SluiceServer node)
+        {
+            // The state in /proc: T while it is stopped.
+            var stat = await File.ReadAllTextAsync($"/proc/{node.Process.Id}/stat");
+            return stat[(stat.LastIndexOf(')') + 2)..][0] == 'T';
+        }
+
+        public async ValueTask DisposeAsync()
+        {
+            Rush?.Dispose();
+            foreach (var node in nodes)
+            {
+                await node.DisposeAsync();
+            }
+
+            if (redis is not null)
+            {
+                await redis.DisposeAsync();
+            }
+
+            folder.Dispose();
+        }
+    }
+}
