@@ -59,6 +59,7 @@ public sealed class NamesTests
 
     [Theory]
     [InlineData("2026-07-01T12:00:00")]
+    [InlineData("2026-07-01T12:00:00.000")]
     [InlineData("2026-07-01 12:00:00Z")]
     [InlineData("2026-07-01")]
     [InlineData("1999-07-01T12:00:00Z")]
