@@ -12,7 +12,7 @@ namespace Sluice.Platform.Pools;
 /// Gives units back. SQL decides (a guarded transition, one release row for each claim), Redis follows, idempotent by claim id;
 /// <see cref="ReturnPendingAsync"/> repeats what a crash or an outage left between the two.
 /// </summary>
-public sealed class Releases(Database database, RedisConnection redis, PoolClaims claims, TimeProvider time)
+public sealed class Releases(Database database, RedisConnection redis, PoolClaims claims, PoolRebuilder rebuilder, TimeProvider time)
 {
     private const int PerCallMax = 500;
 
@@ -69,11 +69,16 @@ public sealed class Releases(Database database, RedisConnection redis, PoolClaim
             await redis.BarrierAsync();
             claims.Refilled(pool.Key);
 
-            // 'U': Redis does not know the claim. It stays pending, so the certificate says so, and the rebuild that must follow settles it.
             var done = rows.Where((_, i) => letters[i] is 'R' or 'D').Select(row => row.Id).ToList();
             await database.WriteAsync(transaction => transaction.Connection!.ExecuteAsync(
                 "UPDATE releases SET returned = 1 WHERE claim_id IN @done", new { done }, transaction));
             settled += done.Count;
+
+            // 'U': Redis does not know a claim that SQL has: it forgot something. After a rebuild it knows the claim as released, and the next round settles it.
+            if (done.Count < rows.Count)
+            {
+                await rebuilder.RebuildAsync(pool.Key);
+            }
         }
 
         return settled;

@@ -33,7 +33,7 @@ internal sealed class PoolNode : IDisposable
         var waiters = new ClaimWaiters(Database, time);
         Claims = new PoolClaims(Pools, redis, Rebuilder, Ids, waiters, signal, metrics, options ?? new PoolsOptions(), Queue, time);
         Writer = new ClaimWriter(Database, Rebuilder, waiters, [], metrics, time, NullLogger<ClaimWriter>.Instance);
-        Releases = new Releases(Database, redis, Claims, time);
+        Releases = new Releases(Database, redis, Claims, Rebuilder, time);
         Audit = new PoolAudit(Database, redis, [], time);
         Drain = NewDrain();
     }
