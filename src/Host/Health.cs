@@ -20,6 +20,11 @@ internal static class Health
         var missing = new List<string>();
         await TryAsync("sql", () => database.ReadAsync(connection => Dapper.SqlMapper.QuerySingleAsync<long>(connection, "SELECT 1")));
         await TryAsync("redis", () => redis.GuardAsync(async db => await db.PingAsync()));
+        await TryAsync("room on the disk", () =>
+        {
+            redis.DemandRoom();
+            return Task.FromResult(true);
+        });
         if (node.Roles.HasFlag(Roles.Worker) && !keeper.IsReady)
         {
             missing.Add("pools are being rebuilt");

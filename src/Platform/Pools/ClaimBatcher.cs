@@ -98,6 +98,7 @@ internal sealed class ClaimBatcher(long poolId, PoolKeys keys, RedisConnection r
     private async Task AskAsync(List<PendingClaim> batch, bool mayRebuild)
     {
         var started = Stopwatch.GetTimestamp();
+        redis.DemandRoom();
         var arguments = new RedisValue[2 + (batch.Count * 4)];
         arguments[0] = await redis.RunAsync();
         arguments[1] = lagMax;

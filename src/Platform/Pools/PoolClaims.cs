@@ -46,9 +46,9 @@ public sealed class PoolClaims(
         }
 
         if (options.Durability == Durability.Committed && answer is { Outcome: ClaimOutcome.Accepted or ClaimOutcome.AlreadyClaimed, IsReleased: false } &&
-            await waiters.WaitAsync(answer.ClaimIds[0], options.CommitWaitMax, CancellationToken.None) is null)
+            await waiters.WaitAsync(answer.ClaimIds[0], options.CommitWaitMax, CancellationToken.None) is null or ClaimState.Rejected)
         {
-            throw new DependencyUnavailableException("sql", "the claim is logged but not committed yet; ask again with the same key.");
+            throw new DependencyUnavailableException("sql", "the claim is logged but not committed; ask again with the same key.");
         }
 
         return answer;

@@ -98,10 +98,28 @@ public sealed partial class RedisConnection : IAsyncDisposable
         }
     }
 
+    /// <summary>
+    /// To be called before something that makes the log grow. Refuses while the disk under the embedded server is nearly full, long before a write of the log can fail:
+    /// a log that failed is shut until the next start. A Redis server guards its own disk (MISCONF).
+    /// </summary>
+    /// <exception cref="DependencyUnavailableException">Not now; nothing was done.</exception>
+    public void DemandRoom()
+    {
+        if ((embedded?.Ailment ?? embedded?.Shortage()) is { } says)
+        {
+            throw new DependencyUnavailableException("disk", says);
+        }
+    }
+
     /// <summary>Runs a script: EVALSHA, and once with the text where the server does not know it yet (it was then not executed, so this is safe).</summary>
     /// <exception cref="DependencyUnavailableException">Redis is down, slow or refuses writes; whether the script ran is unknown.</exception>
     public Task<RedisResult> RunScriptAsync(RedisScript script, RedisKey[] keys, RedisValue[] arguments) => GuardAsync(async db =>
     {
+        if (embedded?.Ailment is { } says)
+        {
+            throw new DependencyUnavailableException("disk", says);
+        }
+
         try
         {
             return await db.ScriptEvaluateAsync(script.Sha1, keys, arguments, CommandFlags.DemandMaster);
@@ -131,6 +149,11 @@ public sealed partial class RedisConnection : IAsyncDisposable
         }
         catch (Exception e) when (e is OperationCanceledException or IOException or Tsavorite.core.CommitFailureException)
         {
+            if (e is not OperationCanceledException)
+            {
+                embedded.Fail(e.Message);
+            }
+
             throw new DependencyUnavailableException("redis", "the append-only file could not be written; is the disk full?", e);
         }
     }
@@ -145,6 +168,12 @@ public sealed partial class RedisConnection : IAsyncDisposable
         catch (Exception e) when (e is RedisConnectionException or RedisTimeoutException or ObjectDisposedException || IsRefusal(e))
         {
             throw new DependencyUnavailableException("redis", e.Message, e);
+        }
+        catch (RedisServerException e) when (embedded is not null && e.Message.Contains("Unexpected Lua error", StringComparison.Ordinal))
+        {
+            // Not an error of the script (those say more): a write in it failed because the log did.
+            embedded.Fail(e.Message);
+            throw new DependencyUnavailableException("redis", "the append-only file could not be written; is the disk full?", e);
         }
     }
 

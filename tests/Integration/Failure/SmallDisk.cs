@@ -29,6 +29,17 @@ internal sealed class SmallDisk : IAsyncDisposable
         return disk;
     }
 
+    /// <summary>Writes until so much is left and no more.</summary>
+    public void FillUpTo(int leftMiB)
+    {
+        using var file = new FileStream(Ballast, FileMode.Append, FileAccess.Write, FileShare.Read, bufferSize: 0);
+        var block = new byte[1 << 20];
+        while (new DriveInfo(Path).AvailableFreeSpace > (long)leftMiB << 20)
+        {
+            file.Write(block);
+        }
+    }
+
     /// <summary>Writes until not one byte more fits.</summary>
     public void Fill()
     {
