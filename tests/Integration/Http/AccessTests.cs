@@ -52,7 +52,7 @@ public sealed class AccessTests(HttpShop shop)
             }
         }
 
-        Assert.Empty(wrong);
+        HttpShop.AssertNothingWrong(wrong);
         Assert.Equal(before, await shop.StateAsync());
         await shop.AssertUnharmedAsync();
     }

@@ -84,18 +84,12 @@ public sealed class ClaimTests(HttpShop shop)
     [Fact]
     public async Task Claim_WithoutABody_IsOneUnit()
     {
-        var sale = await shop.Server.OpenSaleAsync(stock: 3, perUserLimit: 3);
+        var sale = await shop.Server.OpenSaleAsync(stock: 4, perUserLimit: 3);
 
         foreach (var body in new[] { null, "", "{}", """{"units":null}""" })
         {
             var token = await shop.Server.TokenAsync($"u-{Guid.NewGuid():N}");
             var answer = await shop.SendAsync(HttpMethod.Post, $"/v1/flash-sales/{sale}/claims", $"Bearer {token}", body, new Dictionary<string, string> { ["Prefer"] = "wait=20" });
-            if (answer.Status == 409)
-            {
-                Assert.Equal("""{"units":null}""", body);
-                continue;
-            }
-
             Assert.Equal((201, 1), (answer.Status, (int)answer.Json["order"]!["units"]!));
             Assert.Equal($"/v1/claims/{answer.Json["claimId"]}", answer.Headers.Location?.ToString());
         }

@@ -67,7 +67,7 @@ public sealed class HostileRequestTests(HttpShop shop) : IClassFixture<HttpShop>
             }
         }
 
-        Assert.Empty(wrong);
+        HttpShop.AssertNothingWrong(wrong);
         await shop.AssertUnharmedAsync();
     }
 
@@ -87,7 +87,7 @@ public sealed class HostileRequestTests(HttpShop shop) : IClassFixture<HttpShop>
             }
         }
 
-        Assert.Empty(wrong);
+        HttpShop.AssertNothingWrong(wrong);
         await shop.AssertUnharmedAsync();
     }
 
@@ -110,7 +110,7 @@ public sealed class HostileRequestTests(HttpShop shop) : IClassFixture<HttpShop>
             }
         }
 
-        Assert.Empty(wrong);
+        HttpShop.AssertNothingWrong(wrong);
         Assert.Equal(before, await shop.StateAsync());
         await shop.AssertUnharmedAsync();
     }
@@ -145,7 +145,7 @@ public sealed class HostileRequestTests(HttpShop shop) : IClassFixture<HttpShop>
             }
         }
 
-        Assert.Empty(wrong);
+        HttpShop.AssertNothingWrong(wrong);
         Assert.Equal(before, await shop.StateAsync());
         await shop.AssertUnharmedAsync();
     }

@@ -8,6 +8,19 @@ namespace Sluice.Tests.Integration.Http;
 public sealed class PaymentCallbackTests(HttpShop shop)
 {
     [Fact]
+    public async Task Secrets_AfterTheFirstStart_AreThereForTheirOwnerOnly()
+    {
+        await using var server = await SluiceServer.StartAsync();
+
+        foreach (var name in new[] { "admin.key", "payment.key", "token.key" })
+        {
+            var file = new FileInfo(Path.Combine(server.Data, name));
+            Assert.True(file.Exists, $"{name} is missing.");
+            Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, file.UnixFileMode);
+        }
+    }
+
+    [Fact]
     public async Task Callback_WithoutAGoodSignature_IsRefused()
     {
         var order = await OrderAsync();

@@ -106,41 +106,6 @@ public sealed class RawRequestTests(HttpShop shop) : IClassFixture<HttpShop>
         await shop.AssertUnharmedAsync();
     }
 
-    [Theory]
-    [InlineData("POST /v1/tokens HTTP/1.1\r\nHost: a\r\nX-Api-Key: {key}\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"userId\"")]
-    [InlineData("PUT /v1/products/kettle HTTP/1.1\r\nHost: a\r\nX-Api-Key: {key}\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"a\"")]
-    [InlineData("POST /v1/flash-sales/{sale}/claims HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"units\"")]
-    [InlineData("POST /v1/orders/{order}/pay HTTP/1.1\r\nHost: a\r\nSluice-Signature: t=1,v1=00\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{")]
-    [InlineData("POST /v1/flash-sales/{sale}/stock HTTP/1.1\r\nHost: a\r\nX-Api-Key: {key}\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"addUnits\":1")]
-    public async Task Caller_WhoHangsUpInTheBody_ChangesNothing(string start)
-    {
-        var before = await shop.StateAsync();
-        for (var turn = 0; turn < 10; turn++)
-        {
-            using var reset = await RawConnection.OpenAsync(shop.Server.Port);
-            await reset.TrySendAsync(Filled(start));
-            reset.Abort();
-            using var polite = await RawConnection.OpenAsync(shop.Server.Port);
-            await polite.TrySendAsync(Filled(start));
-        }
-
-        Assert.Equal(before, await shop.StateAsync());
-        await shop.AssertUnharmedAsync();
-    }
-
-    [Fact]
-    public async Task Caller_WhoHangsUpDuringAStream_LeavesNoTrace()
-    {
-        for (var turn = 0; turn < 10; turn++)
-        {
-            using var connection = await RawConnection.OpenAsync(shop.Server.Port);
-            await connection.TrySendAsync($"GET /v1/claims/{shop.Order} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {shop.Buyer}\r\nAccept: text/event-stream\r\n\r\n");
-            connection.Abort();
-        }
-
-        await shop.AssertUnharmedAsync();
-    }
-
     private string Filled(string request) => shop.Fill(request)
         .Replace("{key}", shop.Server.AdminKey, StringComparison.Ordinal).Replace("{token}", shop.Stranger, StringComparison.Ordinal);
 }
