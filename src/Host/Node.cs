@@ -61,7 +61,7 @@ internal sealed class Node : IAsyncDisposable
             console.TimestampFormat = "HH:mm:ss ";
             console.UseUtcTimestamp = true;
         }).SetMinimumLevel(LogLevel.Information)
-            .AddFilter("Microsoft", LogLevel.Warning).AddFilter("Garnet", LogLevel.Error).AddFilter("Tsavorite", LogLevel.Error).AddFilter("FluentMigrator", LogLevel.Warning);
+            .AddFilter("Microsoft", LogLevel.Warning).AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.None).AddFilter("Garnet", LogLevel.Error).AddFilter("Tsavorite", LogLevel.Error).AddFilter("FluentMigrator", LogLevel.Warning);
         builder.Logging.Configure(options => options.ActivityTrackingOptions = ActivityTrackingOptions.None);
         builder.Logging.AddConsole(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
 

@@ -90,7 +90,7 @@ public sealed partial class ClaimWriter(
         {
             // Rare: redelivered claims, a pool at its end, or limits above one. One look tells which claims are new.
             var written = (await connection.QueryAsync<(long Id, ClaimState State)>(
-                "SELECT id, state FROM claims WHERE id IN @ids", new { ids = claims.Select(claim => claim.Id).ToList() }, transaction)).AsList();
+                $"SELECT id, state FROM claims WHERE id IN {SqlList.Of("ids")}", new { ids = SqlList.Json(claims.Select(claim => claim.Id)) }, transaction)).AsList();
             var known = written.Select(row => row.Id).ToHashSet();
             known.ExceptWith(fresh);
             accepted = [];
@@ -168,13 +168,13 @@ public sealed partial class ClaimWriter(
     private static async Task<Dictionary<long, int>> FreeOrdinalsAsync(DbTransaction transaction, Pool pool, List<Claim> claims)
     {
         var held = (await transaction.Connection!.QueryAsync<(string UserId, int Ordinal, int Units)>(
-            "SELECT user_id, ordinal, units FROM claims WHERE pool_id = @poolId AND ordinal IS NOT NULL AND user_id IN @users",
-            new { poolId = pool.Id, users = claims.Select(claim => claim.UserId).Distinct().ToList() },
+            $"SELECT user_id, ordinal, units FROM claims WHERE pool_id = @poolId AND ordinal IS NOT NULL AND user_id IN {SqlList.Of("users")}",
+            new { poolId = pool.Id, users = SqlList.Json(claims.Select(claim => claim.UserId).Distinct()) },
             transaction)).ToLookup(row => row.UserId);
 
         // A claim that is delivered again has its place, or gave it back: it must not take another one from the new ones.
         var known = (await transaction.Connection!.QueryAsync<long>(
-            "SELECT id FROM claims WHERE id IN @ids", new { ids = claims.Select(claim => claim.Id).ToList() }, transaction)).ToHashSet();
+            $"SELECT id FROM claims WHERE id IN {SqlList.Of("ids")}", new { ids = SqlList.Json(claims.Select(claim => claim.Id)) }, transaction)).ToHashSet();
         var ordinals = new Dictionary<long, int>();
         foreach (var ofUser in claims.Where(claim => !known.Contains(claim.Id)).GroupBy(claim => claim.UserId))
         {

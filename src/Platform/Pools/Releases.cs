@@ -24,9 +24,9 @@ public sealed class Releases(Database database, RedisConnection redis, PoolClaim
     {
         var connection = transaction.Connection!;
         var released = (await connection.QueryAsync<Row>(
-            "UPDATE claims SET state = @released, ordinal = NULL WHERE id IN @claimIds AND state = @confirmed " +
+            $"UPDATE claims SET state = @released, ordinal = NULL WHERE id IN {SqlList.Of("claimIds")} AND state = @confirmed " +
             "RETURNING id AS Id, pool_id AS PoolId, user_id AS UserId, units AS Units",
-            new { claimIds, released = ClaimState.Released, confirmed = ClaimState.Confirmed },
+            new { claimIds = SqlList.Json(claimIds), released = ClaimState.Released, confirmed = ClaimState.Confirmed },
             transaction)).AsList();
         foreach (var pool in released.GroupBy(row => row.PoolId))
         {
@@ -71,7 +71,7 @@ public sealed class Releases(Database database, RedisConnection redis, PoolClaim
 
             var done = rows.Where((_, i) => letters[i] is 'R' or 'D').Select(row => row.Id).ToList();
             await database.WriteAsync(transaction => transaction.Connection!.ExecuteAsync(
-                "UPDATE releases SET returned = 1 WHERE claim_id IN @done", new { done }, transaction));
+                $"UPDATE releases SET returned = 1 WHERE claim_id IN {SqlList.Of("done")}", new { done = SqlList.Json(done) }, transaction));
             settled += done.Count;
 
             // 'U': Redis does not know a claim that SQL has: it forgot something. After a rebuild it knows the claim as released, and the next round settles it.
