@@ -74,8 +74,12 @@ public sealed class TwoWorkersTests(ITestOutputHelper output)
     public async Task Worker_KilledInMidBatch_TheOtherWritesIt(string point, int pass)
     {
         await using var cluster = await Cluster.StartAsync(Drills.Fault(point, "kill", pass));
+
+        // The other one sleeps until this one is dead, so that it is this one that dies in mid-batch, however slow the machine is.
+        await cluster.Second.Process.StopAsync();
         await cluster.Rush.PressOnceAsync();
         await cluster.First.Process.WaitAsync(TimeSpan.FromSeconds(60));
+        await cluster.Second.Process.ContinueAsync();
         var audited = await cluster.Ledger.AuditAsync(cluster.Api);
         Assert.Equal(Stock, audited.Sold);
         output.WriteLine($"{point} {pass}: killed; the other wrote all {cluster.Ledger.Count}, 0 doubled, 0 lost");
