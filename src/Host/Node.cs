@@ -61,7 +61,7 @@ internal sealed class Node : IAsyncDisposable
             console.TimestampFormat = "HH:mm:ss ";
             console.UseUtcTimestamp = true;
         }).SetMinimumLevel(LogLevel.Information)
-            .AddFilter("Microsoft", LogLevel.Warning).AddFilter("Garnet", LogLevel.Error).AddFilter("Tsavorite", LogLevel.Error).AddFilter("FluentMigrator", LogLevel.Warning);
+            .AddFilter("Microsoft", LogLevel.Warning).AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.None).AddFilter("Garnet", LogLevel.Error).AddFilter("Tsavorite", LogLevel.Error).AddFilter("FluentMigrator", LogLevel.Warning);
         builder.Logging.Configure(options => options.ActivityTrackingOptions = ActivityTrackingOptions.None);
         builder.Logging.AddConsole(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
 
@@ -168,7 +168,7 @@ internal sealed class Node : IAsyncDisposable
         // Only what is no API call is looked for on the disk.
         app.UseWhen(context => !context.Request.Path.StartsWithSegments("/v1", StringComparison.Ordinal), StaticPages.Use);
         app.UseRouting();
-        app.Use(BodyLimits);
+        app.Use(Bodies.InvokeAsync);
         app.Use(access.InvokeAsync);
 
         Health.Map(app);
@@ -181,22 +181,11 @@ internal sealed class Node : IAsyncDisposable
                 module.MapEndpoints(app);
             }
 
-            app.MapOpenApi("/openapi/{documentName}.json").For(AccessRule.Public);
-            app.MapScalarApiReference("/docs", docs => docs.WithTitle("Sluice API").DisableDefaultFonts().DisableTelemetry()).For(AccessRule.Public);
+            app.MapOpenApi("/openapi/v1.json").For(AccessRule.Public);
+            // Nothing on the page leads to another host.
+            app.MapScalarApiReference(
+                "/docs", docs => docs.WithTitle("Sluice API").DisableDefaultFonts().DisableTelemetry().DisableAgent().DisableMcp().HideClientButton().HideDeveloperTools())
+                .For(AccessRule.Public);
         }
-
-        app.MapFallback(static () => Problem.NotFound("page or route")).For(AccessRule.Public);
-    }
-
-    // A route that takes more or less than the general limit says so.
-    private static Task BodyLimits(HttpContext context, RequestDelegate next)
-    {
-        if (context.GetEndpoint()?.Metadata.GetMetadata<BodyLimit>() is { } limit &&
-            context.Features.Get<Microsoft.AspNetCore.Http.Features.IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } feature)
-        {
-            feature.MaxRequestBodySize = limit.MaxRequestBodySize;
-        }
-
-        return next(context);
     }
 }

@@ -80,8 +80,13 @@ internal sealed class Settings
             try
             {
                 value = TypeDescriptor.GetConverter(property.PropertyType).ConvertFromInvariantString(text.Trim());
+                if (value is Enum && !char.IsAsciiLetter(value.ToString()![0]))
+                {
+                    // .NET takes any number for an enum; one without a name prints as a number.
+                    throw new FormatException();
+                }
             }
-            catch (Exception e) when (e is ArgumentException or FormatException or NotSupportedException)
+            catch (Exception e) when (e is ArgumentException or FormatException or OverflowException or NotSupportedException)
             {
                 wrong.Add($"{key}: '{text}' is not {Describe(property.PropertyType)}{Bounds(property)}");
                 continue;

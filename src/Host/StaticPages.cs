@@ -22,6 +22,8 @@ internal static class StaticPages
         }
 
         var types = new FileExtensionContentTypeProvider();
+        var notFound = File.ReadAllBytes(Path.Combine(folder, "404.html"));
+        app.Use((context, next) => NotFoundAsync(context, next, notFound));
         app.Use(Rewrite);
         app.UseStaticFiles(new StaticFileOptions
         {
@@ -42,6 +44,21 @@ internal static class StaticPages
         }
 
         return next(context);
+    }
+
+    // People who follow a dead link get a page; programs get the problem that the edge makes of a bare 404.
+    private static async Task NotFoundAsync(HttpContext context, RequestDelegate next, byte[] page)
+    {
+        await next(context);
+        var (request, response) = (context.Request, context.Response);
+        if (response is { StatusCode: 404, HasStarted: false, ContentType: null } && HttpMethods.IsGet(request.Method) &&
+            !request.Path.StartsWithSegments("/v1", StringComparison.Ordinal) && request.Headers.Accept.ToString().Contains("text/html", StringComparison.OrdinalIgnoreCase))
+        {
+            response.ContentType = "text/html; charset=utf-8";
+            response.ContentLength = page.Length;
+            response.Headers.CacheControl = "no-cache";
+            await response.Body.WriteAsync(page, context.RequestAborted);
+        }
     }
 
     // The addresses of pages that a script fills: /sales/{id}, /sales/{id}/certificate, /orders, /orders/{id}.

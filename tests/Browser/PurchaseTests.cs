@@ -44,7 +44,7 @@ public sealed class PurchaseTests(Shop shop)
 
         Assert.Single(visitor.ClaimsSent);
         Assert.Single(await visitor.OrdersAsync(id));
-        Assert.Equal(9, await shop.LeftUnitsAsync(id));
+        await Expect(visitor.Page.Locator("#stock")).ToContainTextAsync("9 of 10 left");
     }
 
     [Fact]

@@ -92,9 +92,6 @@ public sealed class Shop : IAsyncLifetime
 
     internal Task CloseAsync(string saleId) => PostAsync(_owner!, $"/v1/flash-sales/{saleId}/close", null);
 
-    internal async Task<int> LeftUnitsAsync(string saleId) =>
-        (await _anybody!.GetFromJsonAsync<JsonElement>($"/v1/flash-sales/{saleId}")).GetProperty("leftUnits").GetInt32();
-
     private static async Task<JsonElement> PostAsync(HttpClient caller, string path, object? body)
     {
         using var answer = await caller.PostAsync(path, body is null ? null : JsonContent.Create(body));

@@ -91,7 +91,7 @@ public sealed class M3001_Products : Migration
     public override void Down() => throw new NotSupportedException("Sluice's schema only goes forward; restore a backup instead.");
 }
 
-[JsonSourceGenerationOptions(JsonSerializerDefaults.Web, NumberHandling = JsonNumberHandling.Strict, UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow)]
+[JsonSourceGenerationOptions(JsonSerializerDefaults.Web, NumberHandling = JsonNumberHandling.Strict, UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow, AllowDuplicateProperties = false)]
 [JsonSerializable(typeof(ProductRequest))]
 [JsonSerializable(typeof(ProductView))]
 public sealed partial class CatalogJson : JsonSerializerContext;

@@ -132,7 +132,7 @@ internal static class ClaimUnits
 
         if (!request.HasJsonContentType())
         {
-            throw new ProblemException(new Problem(415, "unsupported-media-type", "Not JSON", "Send 'Content-Type: application/json', or no body for one unit."));
+            throw new ProblemException(Problem.NotJson);
         }
 
         var reader = request.BodyReader;
@@ -141,9 +141,15 @@ internal static class ClaimUnits
             var read = await reader.ReadAsync(request.HttpContext.RequestAborted);
             if (read.IsCompleted)
             {
-                var units = Parse(read.Buffer);
-                reader.AdvanceTo(read.Buffer.End);
-                return units;
+                try
+                {
+                    return Parse(read.Buffer);
+                }
+                finally
+                {
+                    // Also when it is no JSON: a reader that is left in the middle makes Kestrel log an error for each such request.
+                    reader.AdvanceTo(read.Buffer.End);
+                }
             }
 
             // Kestrel ends the request at BodyBytesMax, so the loop is bounded.

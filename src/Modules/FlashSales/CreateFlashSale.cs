@@ -31,7 +31,7 @@ internal static class CreateFlashSale
     private static readonly TimeSpan PaymentTimeoutDefault = TimeSpan.FromMinutes(15), PaymentTimeoutMin = TimeSpan.FromSeconds(1), PaymentTimeoutMax = TimeSpan.FromDays(7);
 
     public static void Map(IEndpointRouteBuilder routes) => routes.MapPost("/v1/flash-sales", HandleAsync).For(AccessRule.Server)
-        .WithTags("Flash sales").WithSummary("Make a sale").Produces<FlashSaleView>(201);
+        .WithTags("Flash sales").WithSummary("Make a sale").Produces<FlashSaleView>(201).Produces<FlashSaleView>(200);
 
     private static async Task<IResult> HandleAsync(
         CreateFlashSaleRequest request, HttpContext context, Idempotency idempotency, PoolStore pools, SaleBoard board, ClaimIds ids, TimeProvider time)

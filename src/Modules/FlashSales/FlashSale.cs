@@ -59,7 +59,7 @@ public sealed record FlashSaleView(
     string PaymentTimeout,
     long Version);
 
-[JsonSourceGenerationOptions(JsonSerializerDefaults.Web, NumberHandling = JsonNumberHandling.Strict, UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow)]
+[JsonSourceGenerationOptions(JsonSerializerDefaults.Web, NumberHandling = JsonNumberHandling.Strict, UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow, AllowDuplicateProperties = false)]
 [JsonSerializable(typeof(FlashSaleView))]
 [JsonSerializable(typeof(Page<FlashSaleView>))]
 [JsonSerializable(typeof(CreateFlashSaleRequest))]

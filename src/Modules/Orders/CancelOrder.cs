@@ -51,7 +51,7 @@ internal sealed partial class CloseOrder(Database database, Releases releases, I
         var closed = await database.WriteAsync(async transaction =>
         {
             var ids = (await transaction.Connection!.QueryAsync<long>(
-                "UPDATE orders SET state = @to WHERE id IN @orderIds AND state = @pending RETURNING id", new { orderIds, to, pending = OrderState.Pending }, transaction)).AsList();
+                $"UPDATE orders SET state = @to WHERE id IN {SqlList.Of("orderIds")} AND state = @pending RETURNING id", new { orderIds = SqlList.Json(orderIds), to, pending = OrderState.Pending }, transaction)).AsList();
             var released = await releases.ReleaseAsync(transaction, ids);
             return released.Count == ids.Count
                 ? ids.Count

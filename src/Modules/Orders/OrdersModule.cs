@@ -28,6 +28,8 @@ public sealed class OrdersModule : IModule
 
     public void MapEndpoints(IEndpointRouteBuilder routes)
     {
+        // Made now, not with the first payment: the provider is given payment.key before it calls.
+        routes.ServiceProvider.GetRequiredService<PayOrder>();
         GetOrders.Map(routes);
         CancelOrder.Map(routes);
         PayOrder.Map(routes);
@@ -48,7 +50,7 @@ public sealed class OrdersOptions
     [Range(typeof(TimeSpan), "00:00:00.1", "00:01:00")] public TimeSpan ExpiryRound { get; init; } = TimeSpan.FromSeconds(1);
 }
 
-[JsonSourceGenerationOptions(JsonSerializerDefaults.Web, NumberHandling = JsonNumberHandling.Strict, UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow)]
+[JsonSourceGenerationOptions(JsonSerializerDefaults.Web, NumberHandling = JsonNumberHandling.Strict, UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow, AllowDuplicateProperties = false)]
 [JsonSerializable(typeof(OrderView))]
 [JsonSerializable(typeof(Page<OrderView>))]
 [JsonSerializable(typeof(PaymentCallback))]

@@ -42,6 +42,11 @@ internal sealed class PayOrder(Database database, string secret, TimeProvider ti
 
     private async Task<IResult> CallbackAsync(string id, HttpContext context)
     {
+        if (!context.Request.HasJsonContentType())
+        {
+            return Problem.NotJson;
+        }
+
         var body = await ReadBodyAsync(context);
         if (!IsSigned(context.Request.Headers["Sluice-Signature"], body))
         {

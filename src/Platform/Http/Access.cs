@@ -2,6 +2,7 @@ using System.Security.Cryptography;
 using System.Text;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Routing;
 
 namespace Sluice.Platform.Http;
 
@@ -31,7 +32,8 @@ public sealed class Access(UserTokens tokens, string adminKey)
     /// <summary>The middleware; runs after routing.</summary>
     public Task InvokeAsync(HttpContext context, RequestDelegate next)
     {
-        if (context.GetEndpoint() is not { } endpoint)
+        // Routing's own endpoints (405, 415) are refusals already; every route that is mapped is a RouteEndpoint.
+        if (context.GetEndpoint() is not RouteEndpoint endpoint)
         {
             return next(context);
         }

@@ -1,11 +1,12 @@
 using System.Text.Json;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
 using Sluice.Platform.Hosting;
 
 namespace Sluice.Platform.Http;
 
-/// <summary>The one place where exceptions become answers.</summary>
+/// <summary>The one place where exceptions, and refusals by the framework that have no body, become answers.</summary>
 public sealed partial class Edge(ILogger<Edge> log)
 {
     public async Task InvokeAsync(HttpContext context, RequestDelegate next)
@@ -13,6 +14,10 @@ public sealed partial class Edge(ILogger<Edge> log)
         try
         {
             await next(context);
+            if (context.Response is { StatusCode: >= 400, HasStarted: false, ContentType: null, ContentLength: null } bare)
+            {
+                await OfStatus(bare.StatusCode).ExecuteAsync(context);
+            }
         }
         catch (Exception e) when (!context.Response.HasStarted)
         {
@@ -36,16 +41,14 @@ public sealed partial class Edge(ILogger<Edge> log)
                     503, e.Dependency == "queue" ? "queue-full" : "unavailable", "Not now",
                     "An engine behind this shop does not answer or is full. Ask again with the same Idempotency-Key: it cannot be done twice.")
                 { RetryAfter = e.RetryAfter };
+            case ConnectionResetException or ConnectionAbortedException:
             case OperationCanceledException when context.RequestAborted.IsCancellationRequested:
                 // The caller hung up: nobody reads an answer.
                 return null;
+            case BadHttpRequestException { InnerException: JsonException e }:
+                return Problem.Invalid(Says(e));
             case BadHttpRequestException e:
-                return e.StatusCode switch
-                {
-                    413 => new Problem(413, "body-too-large", "Too large", "The body is larger than this route takes."),
-                    415 => new Problem(415, "unsupported-media-type", "Not JSON", "Send 'Content-Type: application/json'."),
-                    _ => Problem.Invalid(e.InnerException is JsonException inner ? Says(inner) : "The request is not well-formed for this route."),
-                };
+                return OfStatus(e.StatusCode);
             case JsonException e:
                 return Problem.Invalid(Says(e));
             default:
@@ -56,6 +59,17 @@ public sealed partial class Edge(ILogger<Edge> log)
                 };
         }
     }
+
+    // What routing, binding and Kestrel refuse with a status alone.
+    private static Problem OfStatus(int status) => status switch
+    {
+        404 => Problem.NotFound("page or route"),
+        405 => new Problem(405, "method-not-allowed", "Not this method", "This address exists, but not for this method. 'Allow' lists those it takes."),
+        408 => new Problem(408, "request-timeout", "Too slow", "The body came too slowly or stopped. Send the request again."),
+        413 => new Problem(413, "body-too-large", "Too large", "The body is larger than this route takes."),
+        415 => Problem.NotJson,
+        _ => Problem.Invalid("The request is not well-formed for this route."),
+    };
 
     // Where the error is, without echoing what was sent.
     private static string Says(JsonException e)

@@ -29,6 +29,9 @@ public sealed class Problem(int status, string code, string title, string detail
 
     public static Problem Invalid(string detail) => new(400, "invalid-request", "The request cannot be read", detail);
 
+    public static Problem NotJson => new(
+        415, "unsupported-media-type", "Not JSON", "Send 'Content-Type: application/json' in UTF-8, not compressed; or no body where the route needs none.");
+
     public static Problem NotFound(string what) => new(404, "not-found", "Not found", $"There is no such {what}, or it is not yours.");
 
     public async Task ExecuteAsync(HttpContext httpContext)
@@ -37,6 +40,7 @@ public sealed class Problem(int status, string code, string title, string detail
         response.StatusCode = status;
         response.ContentType = "application/problem+json";
         response.Headers.CacheControl = "no-store";
+        response.Headers.XContentTypeOptions = "nosniff"; // said here too: an exception's answer starts from cleared headers
         if (RetryAfter is { } wait)
         {
             response.Headers.RetryAfter = ((long)Math.Ceiling(wait.TotalSeconds)).ToString();

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Buffers.Text;
 using System.Collections.Concurrent;
 using System.Security.Cryptography;
@@ -17,6 +18,9 @@ namespace Sluice.Platform.Http;
 public sealed class UserTokens
 {
     private const int TokenCharsMax = 512;
+
+    /// <summary>9999-12-31T23:59:59Z.</summary>
+    private const long UnixSecondsMax = 253_402_300_799;
 
     /// <summary>Verdicts kept, about 300 bytes each.</summary>
     private const int VerdictsMax = 50_000;
@@ -85,20 +89,32 @@ public sealed class UserTokens
         Span<byte> ascii = stackalloc byte[TokenCharsMax];
         Span<byte> signature = stackalloc byte[64], expected = stackalloc byte[32], payload = stackalloc byte[TokenCharsMax];
         if (!Encoding.ASCII.TryGetBytes(token, ascii, out var count) || token.AsSpan().ContainsAnyExceptInRange('\u0021', '\u007e') ||
-            !Base64Url.TryDecodeFromUtf8(ascii[(lastDot + 1)..count], signature, out var signatureBytes))
+            !TryDecode(ascii[(lastDot + 1)..count], signature, out var signatureBytes))
         {
             return null;
         }
 
         HMACSHA256.HashData(key, ascii[..lastDot], expected);
         if (!CryptographicOperations.FixedTimeEquals(signature[..signatureBytes], expected) ||
-            !Base64Url.TryDecodeFromUtf8(ascii[(Header.Length + 1)..lastDot], payload, out var payloadBytes))
+            !TryDecode(ascii[(Header.Length + 1)..lastDot], payload, out var payloadBytes))
         {
             return null;
         }
 
-        return Read(payload[..payloadBytes]);
+        try
+        {
+            return Read(payload[..payloadBytes]);
+        }
+        catch (JsonException)
+        {
+            // Signed with our key by somebody who does not make our tokens.
+            return null;
+        }
     }
+
+    // Base64Url.TryDecodeFromUtf8 throws for what is not Base64: an invalid token is an answer here, not an exception.
+    private static bool TryDecode(ReadOnlySpan<byte> text, Span<byte> bytes, out int count) =>
+        Base64Url.DecodeFromUtf8(text, bytes, out _, out count) == OperationStatus.Done;
 
     private Verdict? Read(ReadOnlySpan<byte> payload)
     {
@@ -117,19 +133,19 @@ public sealed class UserTokens
             switch (name)
             {
                 case "sub":
-                    subject = json.GetString();
+                    subject = json.TokenType == JsonTokenType.String ? json.GetString() : null;
                     break;
                 case "iss":
-                    issuer = json.GetString();
+                    issuer = json.TokenType == JsonTokenType.String ? json.GetString() : null;
                     break;
                 case "aud":
-                    audience = json.GetString();
+                    audience = json.TokenType == JsonTokenType.String ? json.GetString() : null;
                     break;
                 case "exp":
-                    expires = json.GetInt64();
+                    expires = json.TokenType == JsonTokenType.Number && json.TryGetInt64(out var expiresAt) ? expiresAt : long.MaxValue;
                     break;
                 case "nbf":
-                    notBefore = json.GetInt64();
+                    notBefore = json.TokenType == JsonTokenType.Number && json.TryGetInt64(out var notBeforeAt) ? notBeforeAt : long.MaxValue;
                     break;
                 default:
                     break;
@@ -137,6 +153,11 @@ public sealed class UserTokens
         }
 
         var now = time.GetUtcNow();
+        if (expires is < 0 or > UnixSecondsMax || notBefore is < 0 or > UnixSecondsMax)
+        {
+            return null;
+        }
+
         var until = DateTimeOffset.FromUnixTimeSeconds(expires);
         return subject is not null && issuer == "sluice" && audience == "sluice" && until > now && DateTimeOffset.FromUnixTimeSeconds(notBefore) <= now + Skew
             ? new Verdict(subject, until)

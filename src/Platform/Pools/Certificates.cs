@@ -75,7 +75,8 @@ public sealed class Certificates(PoolAudit audit, ECDsa key, TimeProvider time) 
         JsonWebKeySet keys;
         try
         {
-            file = JsonNode.Parse(certificateJson);
+            // A field twice is read one way here and another way elsewhere: no certificate.
+            file = JsonNode.Parse(certificateJson, documentOptions: new JsonDocumentOptions { AllowDuplicateProperties = false });
             keysJson ??= new JsonObject { ["keys"] = new JsonArray(JsonNode.Parse(Base64UrlEncoder.Decode(((string?)file?["jws"] ?? "").Split('.')[0]))?["jwk"]?.DeepClone()) }.ToJsonString();
             keys = new JsonWebKeySet(keysJson);
         }
@@ -84,7 +85,7 @@ public sealed class Certificates(PoolAudit audit, ECDsa key, TimeProvider time) 
             return $"not a certificate: {e.Message}";
         }
 
-        if (file is not JsonObject || (string?)file["jws"] is not { } jws || file["certificate"] is not { } readable)
+        if (file is not JsonObject || file["jws"] is not JsonValue jwsValue || !jwsValue.TryGetValue(out string? jws) || file["certificate"] is not { } readable)
         {
             return "not a certificate: it needs the fields 'certificate' and 'jws'.";
         }

@@ -65,17 +65,21 @@ public sealed partial class ClaimWriter(
         {
             // Redis sold what SQL does not have: it forgot something. Nothing more is sold until it was rebuilt.
             LogRejected(log, rejected, poolId);
-            await rebuilder.RebuildAsync(poolId);
+            if (await rebuilder.RebuildAsync(poolId) is null)
+            {
+                // Who is at it may have read SQL before this refusal. The batch stays, comes again, and is counted as refused again.
+                throw new DependencyUnavailableException("redis", $"pool {poolId} is being rebuilt by another process.");
+            }
         }
     }
 
-    /// <returns>How many claims SQL refused: above the capacity or the user's limit.</returns>
+    /// <returns>How many claims SQL refused, now or when they were delivered before: above the capacity or the user's limit.</returns>
     private async Task<int> WriteAsync(DbTransaction transaction, long poolId, List<Claim> claims)
     {
         var connection = transaction.Connection!;
         var pool = await connection.QuerySingleAsync<Pool>($"SELECT {Pool.Columns} FROM pools WHERE id = @poolId", new { poolId }, transaction);
         var now = time.GetUtcNow().ToUnixTimeMilliseconds();
-        var ordinals = pool.PerUserLimit == 1 ? null : await FreeOrdinalsAsync(transaction, pool, claims);
+        var ordinals = pool.PerUserLimit == 1 && claims.TrueForAll(claim => claim.Units == 1) ? null : await FreeOrdinalsAsync(transaction, pool, claims);
 
         // The last line against overselling: what the pool does not have is not written as sold, whatever Redis said. In the order of the queue.
         var room = pool.CapacityUnits - pool.ClaimedUnits;
@@ -85,8 +89,9 @@ public sealed partial class ClaimWriter(
         if (fresh.Count != claims.Count)
         {
             // Rare: redelivered claims, a pool at its end, or limits above one. One look tells which claims are new.
-            var known = (await connection.QueryAsync<long>(
-                "SELECT id FROM claims WHERE id IN @ids", new { ids = claims.Select(claim => claim.Id).ToList() }, transaction)).ToHashSet();
+            var written = (await connection.QueryAsync<(long Id, ClaimState State)>(
+                $"SELECT id, state FROM claims WHERE id IN {SqlList.Of("ids")}", new { ids = SqlList.Json(claims.Select(claim => claim.Id)) }, transaction)).AsList();
+            var known = written.Select(row => row.Id).ToHashSet();
             known.ExceptWith(fresh);
             accepted = [];
             foreach (var claim in claims.Where(claim => !known.Contains(claim.Id)))
@@ -105,7 +110,7 @@ public sealed partial class ClaimWriter(
             var refused = claims.Where(claim => !known.Contains(claim.Id) && !fresh.Contains(claim.Id)).ToList();
             await RejectAsync(transaction, refused, "refused-by-sql", now);
             await CountAndWriteRowsAsync(transaction, pool, accepted);
-            return refused.Count;
+            return refused.Count + written.Count(row => row.State == ClaimState.Rejected);
         }
 
         await CountAndWriteRowsAsync(transaction, pool, accepted);
@@ -163,11 +168,15 @@ public sealed partial class ClaimWriter(
     private static async Task<Dictionary<long, int>> FreeOrdinalsAsync(DbTransaction transaction, Pool pool, List<Claim> claims)
     {
         var held = (await transaction.Connection!.QueryAsync<(string UserId, int Ordinal, int Units)>(
-            "SELECT user_id, ordinal, units FROM claims WHERE pool_id = @poolId AND ordinal IS NOT NULL AND user_id IN @users",
-            new { poolId = pool.Id, users = claims.Select(claim => claim.UserId).Distinct().ToList() },
+            $"SELECT user_id, ordinal, units FROM claims WHERE pool_id = @poolId AND ordinal IS NOT NULL AND user_id IN {SqlList.Of("users")}",
+            new { poolId = pool.Id, users = SqlList.Json(claims.Select(claim => claim.UserId).Distinct()) },
             transaction)).ToLookup(row => row.UserId);
+
+        // A claim that is delivered again has its place, or gave it back: it must not take another one from the new ones.
+        var known = (await transaction.Connection!.QueryAsync<long>(
+            $"SELECT id FROM claims WHERE id IN {SqlList.Of("ids")}", new { ids = SqlList.Json(claims.Select(claim => claim.Id)) }, transaction)).ToHashSet();
         var ordinals = new Dictionary<long, int>();
-        foreach (var ofUser in claims.GroupBy(claim => claim.UserId))
+        foreach (var ofUser in claims.Where(claim => !known.Contains(claim.Id)).GroupBy(claim => claim.UserId))
         {
             var taken = held[ofUser.Key].Select(row => row.Ordinal).ToHashSet();
             var units = held[ofUser.Key].Sum(row => (long)row.Units);

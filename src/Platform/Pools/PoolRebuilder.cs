@@ -88,9 +88,11 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
         var left = Math.Max(0, pool.CapacityUnits - heldUnits);
         await DemandAsync(keys, poolId, [
             "thaw", token, run, pool.Version, PoolStore.GateName(pool.Gate), PoolStore.Optional(pool.OpensAt), PoolStore.Optional(pool.ClosesAt),
-            pool.PerUserLimit, pool.CapacityUnits, left]);
+            pool.PerUserLimit, pool.CapacityUnits, left, time.GetUtcNow().ToUnixTimeMilliseconds()]);
         await redis.BarrierAsync();
-        LogRebuilt(log, poolId, claims, queued.Count, left, Stopwatch.GetElapsedTime(started).TotalMilliseconds);
+
+        // A new pool comes this way too; that is no news.
+        LogRebuilt(log, claims + queued.Count > 0 ? LogLevel.Information : LogLevel.Debug, poolId, claims, queued.Count, left, Stopwatch.GetElapsedTime(started).TotalMilliseconds);
         return left;
     }
 
@@ -224,8 +226,8 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
 
     private async Task<bool> StepAsync(PoolKeys keys, RedisValue[] arguments) => (long)await redis.RunScriptAsync(RebuildScript, keys.Rebuild, arguments) == 1;
 
-    [LoggerMessage(Level = LogLevel.Information, Message = "Pool {PoolId} rebuilt from {Claims} written and {Queued} queued claims, {Left} units left, in {Ms:0} ms")]
-    private static partial void LogRebuilt(ILogger log, long poolId, long claims, int queued, long left, double ms);
+    [LoggerMessage(Message = "Pool {PoolId} rebuilt from {Claims} written and {Queued} queued claims, {Left} units left, in {Ms:0} ms")]
+    private static partial void LogRebuilt(ILogger log, LogLevel level, long poolId, long claims, int queued, long left, double ms);
 
     [LoggerMessage(Level = LogLevel.Critical, Message = "Pool {PoolId}: SQL has lost {Count} claims that it once had; they go through the queue again")]
     private static partial void LogLost(ILogger log, long poolId, int count);

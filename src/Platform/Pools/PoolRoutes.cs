@@ -97,7 +97,7 @@ public static class PoolRoutes
         }
 
         var rows = await database.ReadAsync(connection => connection.QueryAsync<(long Id, long PoolId, string UserId, int Units, ClaimState State, string? Reason)>(
-            "SELECT id, pool_id, user_id, units, state, reason FROM claims WHERE id IN @ids", new { ids }));
+            $"SELECT id, pool_id, user_id, units, state, reason FROM claims WHERE id IN {SqlList.Of("ids")}", new { ids = SqlList.Json(ids) }));
         return Results.Json(
             new Page<ClaimRowView>(
                 [.. rows.Select(row => new ClaimRowView(
@@ -154,7 +154,7 @@ public static class PoolRoutes
     };
 }
 
-[JsonSourceGenerationOptions(JsonSerializerDefaults.Web, NumberHandling = JsonNumberHandling.Strict, UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow)]
+[JsonSourceGenerationOptions(JsonSerializerDefaults.Web, NumberHandling = JsonNumberHandling.Strict, UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow, AllowDuplicateProperties = false)]
 [JsonSerializable(typeof(PoolView))]
 [JsonSerializable(typeof(Page<PoolName>))]
 [JsonSerializable(typeof(ClaimsLookup))]

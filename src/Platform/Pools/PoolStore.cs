@@ -12,6 +12,10 @@ namespace Sluice.Platform.Pools;
 /// </summary>
 public sealed class PoolStore(Database database, RedisConnection redis, PoolRebuilder rebuilder, TimeProvider time)
 {
+    private const int ApplyTriesMax = 20;
+
+    private static readonly TimeSpan ApplyPause = TimeSpan.FromMilliseconds(50);
+
     private static readonly RedisScript ConfigureScript = RedisScript.Load("Configure.lua");
 
     /// <summary>Adds a pool in the caller's transaction. It takes no claims until <see cref="ApplyAsync"/> has brought it to Redis.</summary>
@@ -74,15 +78,22 @@ public sealed class PoolStore(Database database, RedisConnection redis, PoolRebu
     {
         var pool = await FindAsync(id) ?? throw new InvalidOperationException($"There is no pool {id}.");
         var keys = new PoolKeys(id);
-        var answer = (string?)await redis.RunScriptAsync(ConfigureScript, keys.Configure, [
-            await redis.RunAsync(), pool.Version, GateName(pool.Gate), Optional(pool.OpensAt), Optional(pool.ClosesAt), pool.PerUserLimit, pool.CapacityUnits]);
-        if (answer == "M")
+        for (var tries = 1; ; tries++)
         {
-            await rebuilder.RebuildAsync(id);
-        }
-        else if (answer == "F")
-        {
-            throw new DependencyUnavailableException("redis", $"pool {id} is being rebuilt.");
+            var answer = (string?)await redis.RunScriptAsync(ConfigureScript, keys.Configure, [
+                await redis.RunAsync(), pool.Version, GateName(pool.Gate), Optional(pool.OpensAt), Optional(pool.ClosesAt), pool.PerUserLimit, pool.CapacityUnits]);
+            if (answer is "A" or "O" || (answer == "M" && await rebuilder.RebuildAsync(id) is not null))
+            {
+                break;
+            }
+
+            // Somebody else rebuilds it, perhaps with the settings of before. It takes a moment; then they are applied on top.
+            if (tries == ApplyTriesMax)
+            {
+                throw new DependencyUnavailableException("redis", $"pool {id} is being rebuilt.");
+            }
+
+            await Task.Delay(ApplyPause, time);
         }
 
         await redis.BarrierAsync();

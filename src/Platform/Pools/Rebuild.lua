@@ -6,7 +6,8 @@
 --             5 run: a freeze of another life of the server is taken over at once; whoever set it finds its token gone
 --   'hold':   then two for each user: user, entries
 --   'requeue': then queue entries that SQL has lost
---   'thaw':   3 run  4 version  5 gate  6 opensAt  7 closesAt  8 limit  9 capacity  10 left
+--   'thaw':   3 run  4 version  5 gate  6 opensAt  7 closesAt  8 limit  9 capacity  10 left  11 refillsMin
+--             refillsMin: now (Unix ms), so that the count never repeats, even in a pool that was lost with it
 -- Answer: 1 done; 0 somebody else rebuilds (freeze), or has taken the freeze over (the others): stop
 local frozen = redis.call('HMGET', KEYS[1], 'frozen', 'frozenAt', 'refills', 'frozenIn')
 if ARGV[1] == 'freeze' then
@@ -26,5 +27,5 @@ if ARGV[1] == 'requeue' then
 end
 redis.call('SET', KEYS[2], ARGV[10])
 redis.call('HSET', KEYS[1], 'run', ARGV[3], 'version', ARGV[4], 'gate', ARGV[5], 'opensAt', ARGV[6], 'closesAt', ARGV[7], 'limit', ARGV[8],
-  'capacity', ARGV[9], 'refills', tonumber(frozen[3] or '0') + 1, 'frozen', '')
+  'capacity', ARGV[9], 'refills', math.max(tonumber(frozen[3] or '0') + 1, tonumber(ARGV[11])), 'frozen', '')
 return 1

@@ -12,7 +12,7 @@ namespace Sluice.Platform.Pools;
 /// Gives units back. SQL decides (a guarded transition, one release row for each claim), Redis follows, idempotent by claim id;
 /// <see cref="ReturnPendingAsync"/> repeats what a crash or an outage left between the two.
 /// </summary>
-public sealed class Releases(Database database, RedisConnection redis, PoolClaims claims, TimeProvider time)
+public sealed class Releases(Database database, RedisConnection redis, PoolClaims claims, PoolRebuilder rebuilder, TimeProvider time)
 {
     private const int PerCallMax = 500;
 
@@ -24,9 +24,9 @@ public sealed class Releases(Database database, RedisConnection redis, PoolClaim
     {
         var connection = transaction.Connection!;
         var released = (await connection.QueryAsync<Row>(
-            "UPDATE claims SET state = @released, ordinal = NULL WHERE id IN @claimIds AND state = @confirmed " +
+            $"UPDATE claims SET state = @released, ordinal = NULL WHERE id IN {SqlList.Of("claimIds")} AND state = @confirmed " +
             "RETURNING id AS Id, pool_id AS PoolId, user_id AS UserId, units AS Units",
-            new { claimIds, released = ClaimState.Released, confirmed = ClaimState.Confirmed },
+            new { claimIds = SqlList.Json(claimIds), released = ClaimState.Released, confirmed = ClaimState.Confirmed },
             transaction)).AsList();
         foreach (var pool in released.GroupBy(row => row.PoolId))
         {
@@ -69,11 +69,16 @@ public sealed class Releases(Database database, RedisConnection redis, PoolClaim
             await redis.BarrierAsync();
             claims.Refilled(pool.Key);
 
-            // 'U': Redis does not know the claim. It stays pending, so the certificate says so, and the rebuild that must follow settles it.
             var done = rows.Where((_, i) => letters[i] is 'R' or 'D').Select(row => row.Id).ToList();
             await database.WriteAsync(transaction => transaction.Connection!.ExecuteAsync(
-                "UPDATE releases SET returned = 1 WHERE claim_id IN @done", new { done }, transaction));
+                $"UPDATE releases SET returned = 1 WHERE claim_id IN {SqlList.Of("done")}", new { done = SqlList.Json(done) }, transaction));
             settled += done.Count;
+
+            // 'U': Redis does not know a claim that SQL has: it forgot something. After a rebuild it knows the claim as released, and the next round settles it.
+            if (done.Count < rows.Count)
+            {
+                await rebuilder.RebuildAsync(pool.Key);
+            }
         }
 
         return settled;

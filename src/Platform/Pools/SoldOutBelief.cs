@@ -17,6 +17,7 @@ internal sealed class SoldOutBelief(PoolKeys keys, RedisConnection redis, PoolsO
     private readonly Lock stateLock = new();
     private Known? known;
     private bool learning;
+    private int forgotten;
 
     /// <summary>True when this user can be told "sold out" without asking.</summary>
     public bool Covers(string userId)
@@ -28,6 +29,7 @@ internal sealed class SoldOutBelief(PoolKeys keys, RedisConnection redis, PoolsO
     /// <summary>Told after every script call: units left and the count of refills at that moment.</summary>
     public void Hear(long left, long refills)
     {
+        int forgottenBefore;
         lock (stateLock)
         {
             if (left > 0)
@@ -49,9 +51,10 @@ internal sealed class SoldOutBelief(PoolKeys keys, RedisConnection redis, PoolsO
             }
 
             learning = true;
+            forgottenBefore = forgotten;
         }
 
-        _ = LearnAsync(refills);
+        _ = LearnAsync(refills, forgottenBefore);
     }
 
     /// <summary>Units may have come back: ask Redis from now on.</summary>
@@ -60,18 +63,21 @@ internal sealed class SoldOutBelief(PoolKeys keys, RedisConnection redis, PoolsO
         lock (stateLock)
         {
             known = null;
+            forgotten++;
         }
     }
 
     // Reads who holds a claim. Valid only if nothing was refilled between the script call and the end of the reading.
-    private async Task LearnAsync(long refills)
+    private async Task LearnAsync(long refills, int forgottenBefore)
     {
         try
         {
             var holders = new HashSet<ulong>();
-            await foreach (var holder in redis.Db.HashScanAsync(keys.Holders, pageSize: 5_000))
+
+            // With the values, which nobody needs: HSCAN … NOVALUES is an error before Redis 7.4.
+            await foreach (var user in redis.Db.HashScanAsync(keys.Holders, pageSize: 5_000))
             {
-                holders.Add(Hash((string)holder.Name!));
+                holders.Add(Hash(user.Name.ToString()));
                 if (holders.Count > HoldersMax)
                 {
                     return;
@@ -81,7 +87,8 @@ internal sealed class SoldOutBelief(PoolKeys keys, RedisConnection redis, PoolsO
             var meta = await redis.GuardAsync(db => db.HashGetAsync(keys.Meta, ["refills", "frozen"]));
             lock (stateLock)
             {
-                if ((long)meta[0] == refills && meta[1].IsNullOrEmpty)
+                // Told to forget while it read: units came back after the last look at the count.
+                if ((long)meta[0] == refills && meta[1].IsNullOrEmpty && forgotten == forgottenBefore)
                 {
                     known = new(IsSoldOut: true, refills, holders, time.GetTimestamp());
                 }

@@ -63,12 +63,21 @@ public sealed partial class QueueDrain(
     internal async Task<int> RoundAsync()
     {
         var done = 0;
+        DependencyUnavailableException? stopped = null;
         foreach (var partition in await use.PartitionsAsync())
         {
-            done += await BatchAsync(partition);
+            try
+            {
+                done += await BatchAsync(partition);
+            }
+            catch (DependencyUnavailableException e) when (e.Dependency == "queue")
+            {
+                // This partition waits for a person; the others do not.
+                stopped = e;
+            }
         }
 
-        return done;
+        return done > 0 || stopped is null ? done : throw stopped;
     }
 
     private async Task<int> BatchAsync(QueuePartition partition)

@@ -1,0 +1,68 @@
+using Microsoft.Extensions.Logging.Abstractions;
+using Sluice.Platform.Redis;
+using Sluice.Tests.Integration.Contract;
+using Sluice.Tests.Integration.Servers;
+
+[assembly: AssemblyFixture(typeof(Engines))]
+
+namespace Sluice.Tests.Integration.Contract;
+
+/// <summary>The servers that must keep the same contract.</summary>
+public enum Engine
+{
+    /// <summary>Garnet inside this process, as a node without any setting runs it.</summary>
+    Garnet,
+
+    /// <summary>A real redis-server, every write fsynced.</summary>
+    Redis,
+}
+
+/// <summary>
+/// One server of each kind for the whole run, started when the first test asks. Tests share them, so each takes pool ids of its own from <see cref="NextPoolId"/>.
+/// </summary>
+public sealed class Engines : IAsyncDisposable
+{
+    private static long lastPoolId;
+
+    private readonly TempFolder folder = new();
+    private readonly Lazy<Task<RedisConnection>> garnet;
+    private readonly Lazy<Task<RedisServer>> redisServer = new(RedisServer.StartAsync);
+    private readonly Lazy<Task<RedisConnection>> redis;
+
+    public Engines()
+    {
+        // Two shared cores and thousands of histories in flight: the product's two seconds are for users who wait, not for this.
+        var patience = TimeSpan.FromSeconds(30);
+        garnet = new(() => RedisConnection.OpenAsync(new RedisOptions { CallTimeMax = patience }, folder.Path, NullLoggerFactory.Instance));
+        redis = new(async () =>
+        {
+            var server = await redisServer.Value;
+            return await RedisConnection.OpenAsync(new RedisOptions { Connection = server.Connection, CallTimeMax = patience }, folder.Path, NullLoggerFactory.Instance);
+        });
+    }
+
+    /// <summary>An id that no other test has.</summary>
+    public static long NextPoolId() => Interlocked.Increment(ref lastPoolId);
+
+    public Task<RedisConnection> OpenAsync(Engine engine) => engine switch
+    {
+        Engine.Garnet => garnet.Value,
+        Engine.Redis => redis.Value,
+    };
+
+    public async ValueTask DisposeAsync()
+    {
+        // One that could not be opened has failed its tests already; it must not keep the server's process from being ended.
+        foreach (var connection in new[] { garnet, redis }.Where(connection => connection is { IsValueCreated: true, Value.IsCompletedSuccessfully: true }))
+        {
+            await (await connection.Value).DisposeAsync();
+        }
+
+        if (redisServer.IsValueCreated)
+        {
+            await (await redisServer.Value).DisposeAsync();
+        }
+
+        folder.Dispose();
+    }
+}

@@ -1,0 +1,131 @@
+using System.Globalization;
+using Dapper;
+using Microsoft.Extensions.Logging.Abstractions;
+using Sluice.Platform.Hosting;
+using Sluice.Platform.Pools;
+using Sluice.Platform.Redis;
+using Sluice.Platform.Sql;
+using Sluice.Platform.WriteQueue;
+using Sluice.Tests.Integration.Servers;
+using StackExchange.Redis;
+
+namespace Sluice.Tests.Integration.Contract;
+
+/// <summary>The claim path of one node as the host composes it, on an engine that others share and a database of its own. No HTTP; the worker runs when a test says so.</summary>
+internal sealed class PoolNode : IDisposable
+{
+    public const string Kind = "plain";
+
+    private readonly TempFolder folder = new();
+    private readonly PoolMetrics metrics = new();
+    private readonly QueueSignal signal = new();
+
+    public PoolNode(RedisConnection redis, PoolsOptions? options = null, WriteQueueOptions? queue = null, TimeProvider? clock = null)
+    {
+        Redis = redis;
+        Queue = queue ?? new WriteQueueOptions();
+        var time = clock ?? TimeProvider.System;
+        Database = new Database(new SqlOptions { LockWaitMax = TimeSpan.FromSeconds(30) }, folder.Path);
+        Migrations.Run(Database, typeof(Database).Assembly);
+        Ids = new ClaimIds(nodeId: 1, time);
+        Rebuilder = new PoolRebuilder(Database, redis, time, NullLogger<PoolRebuilder>.Instance);
+        Pools = new PoolStore(Database, redis, Rebuilder, time);
+        var waiters = new ClaimWaiters(Database, time);
+        Claims = new PoolClaims(Pools, redis, Rebuilder, Ids, waiters, signal, metrics, options ?? new PoolsOptions(), Queue, time);
+        Writer = new ClaimWriter(Database, Rebuilder, waiters, [], metrics, time, NullLogger<ClaimWriter>.Instance);
+        Releases = new Releases(Database, redis, Claims, Rebuilder, time);
+        Audit = new PoolAudit(Database, redis, [], time);
+        Drain = NewDrain();
+    }
+
+    public RedisConnection Redis { get; }
+
+    public WriteQueueOptions Queue { get; }
+
+    public Database Database { get; }
+
+    public ClaimIds Ids { get; }
+
+    public PoolRebuilder Rebuilder { get; }
+
+    public PoolStore Pools { get; }
+
+    public PoolClaims Claims { get; }
+
+    public ClaimWriter Writer { get; }
+
+    public Releases Releases { get; }
+
+    public PoolAudit Audit { get; }
+
+    public QueueDrain Drain { get; }
+
+    /// <summary>A further worker on the same partitions, as another process would be.</summary>
+    public QueueDrain NewDrain(IQueueUse? use = null) => new(use ?? Writer, Redis, signal, Queue, TimeProvider.System, NullLogger<QueueDrain>.Instance);
+
+    /// <summary>A pool that takes claims. The id is nobody else's.</summary>
+    public async Task<long> OpenPoolAsync(long units, long limit = 1, bool apply = true)
+    {
+        var id = Engines.NextPoolId();
+        await Database.WriteAsync(transaction => Pools.CreateAsync(transaction, id, Kind, "A pool", units, limit, Gate.Open, opensAt: null, closesAt: null));
+        if (apply)
+        {
+            await Pools.ApplyAsync(id);
+        }
+
+        return id;
+    }
+
+    public async Task<ClaimAnswer> ClaimAsync(long poolId, string user, int units = 1, string? key = null) =>
+        await Claims.ClaimAsync(poolId, Kind, user, units, key) ?? throw new InvalidOperationException($"No pool {poolId}.");
+
+    /// <summary>Puts claims into the queue behind the script's back, as a Redis that forgot what it had sold would.</summary>
+    public async Task<IReadOnlyList<Claim>> PushAsync(long poolId, params (string User, int Units, string? Key)[] wishes)
+    {
+        var claims = wishes.Select(wish => new Claim(Ids.Next(wish.User), poolId, wish.User, wish.Units, wish.Key)).ToList();
+        await Redis.Db.ListRightPushAsync(new PoolKeys(poolId).Log, [.. claims.Select(claim => (RedisValue)ClaimEntry.ToQueue(claim))]);
+        return claims;
+    }
+
+    /// <summary>Works until the queue is empty.</summary>
+    public async Task DrainAsync()
+    {
+        while (await Drain.RoundAsync() > 0)
+        {
+        }
+    }
+
+    /// <summary>Cancels: SQL decides, Redis follows with <see cref="Releases.ReturnPendingAsync"/>.</summary>
+    public Task<IReadOnlyList<long>> ReleaseAsync(params long[] claimIds) => Database.WriteAsync(transaction => Releases.ReleaseAsync(transaction, claimIds));
+
+    public Task<IReadOnlyList<(long Id, string User, int Units, ClaimState State)>> WrittenAsync(long poolId) => Database.ReadAsync<IReadOnlyList<(long, string, int, ClaimState)>>(
+        async connection => [.. await connection.QueryAsync<(long, string, int, ClaimState)>("SELECT id, user_id, units, state FROM claims WHERE pool_id = @poolId ORDER BY id", new { poolId })]);
+
+    /// <summary>Units left and what each user holds, in Redis.</summary>
+    public async Task<(long Left, SortedDictionary<string, string> Holders)> InRedisAsync(long poolId)
+    {
+        var keys = new PoolKeys(poolId);
+        var holders = (await Redis.Db.HashGetAllAsync(keys.Holders)).ToDictionary(user => user.Name.ToString(), user => user.Value.ToString());
+        return ((long)await Redis.Db.StringGetAsync(keys.Left), new SortedDictionary<string, string>(holders, StringComparer.Ordinal));
+    }
+
+    /// <summary>Everything of the pool agrees, in Redis and in SQL, and nothing is on its way.</summary>
+    public async Task AssertAuditHoldsAsync(long poolId)
+    {
+        var audit = await Audit.RunAsync(poolId);
+        Assert.True(
+            audit!.Verdict == Verdict.Holds,
+            $"{audit.Verdict}: {string.Join("; ", audit.Checks.Where(check => !check.Holds))} depth {audit.QueueDepth} left {audit.LeftUnits}");
+    }
+
+    /// <summary>A key as long as the edge demands.</summary>
+    public static string Key(int number) => string.Create(CultureInfo.InvariantCulture, $"key-{number:000000000000}");
+
+    public void Dispose()
+    {
+        signal.Dispose();
+        metrics.Dispose();
+        Database.Dispose();
+        folder.Dispose();
+    }
+}

@@ -1,0 +1,102 @@
+using System.ComponentModel.DataAnnotations;
+using Sluice.Host;
+using Sluice.Platform.Hosting;
+using Sluice.Platform.Pools;
+using Sluice.Platform.Redis;
+using Xunit;
+
+namespace Sluice.Tests.Unit.Host;
+
+public sealed class SettingsTests
+{
+    private static readonly Dictionary<string, Type> Sections = new(StringComparer.OrdinalIgnoreCase)
+    {
+        [""] = typeof(NodeOptions), ["Pools"] = typeof(PoolsOptions), ["Redis"] = typeof(RedisOptions),
+    };
+
+    [Fact]
+    public void Load_WithoutSettings_IsTheDefault()
+    {
+        var settings = Load();
+        Assert.Equal(256, settings.Get<PoolsOptions>().BatchClaimsMax);
+        Assert.Empty(settings.NotDefault);
+    }
+
+    [Theory]
+    [InlineData("Pools:BatchClaimsMax", "17")]
+    [InlineData("pools:batchclaimsmax", " 17 ")]
+    public void Load_AKnownSetting_IsTaken(string key, string value)
+    {
+        var settings = Load((key, value));
+        Assert.Equal(17, settings.Get<PoolsOptions>().BatchClaimsMax);
+        Assert.Equal("Pools:BatchClaimsMax = 17", Assert.Single(settings.NotDefault));
+    }
+
+    [Fact]
+    public void Load_EnumsTimesAndFlags_AreRead()
+    {
+        var settings = Load(("Pools:Durability", "committed"), ("Pools:SoldOutBelief", "00:00:02.5"), ("Roles", "Api, Worker"), ("Redis:AcceptWeakDurability", "true"));
+        Assert.Equal(Durability.Committed, settings.Get<PoolsOptions>().Durability);
+        Assert.Equal(TimeSpan.FromSeconds(2.5), settings.Get<PoolsOptions>().SoldOutBelief);
+        Assert.Equal(Roles.Api | Roles.Worker, settings.Get<NodeOptions>().Roles);
+        Assert.True(settings.Get<RedisOptions>().AcceptWeakDurability);
+    }
+
+    [Theory]
+    [InlineData("Pools:BatchClaimMax", "Pools:BatchClaimsMax")]
+    [InlineData("Pool:Durability", "Pools:Durability")]
+    [InlineData("Dtaa", "Data")]
+    public void Load_AMisspeltSetting_IsRefusedWithAHint(string key, string meant) =>
+        Assert.Equal($"{key}: there is no such setting; did you mean {meant}?", Refusal((key, "1")));
+
+    [Theory]
+    [InlineData("Kafka:Brokers")]
+    [InlineData("Pools:Durability:More")]
+    public void Load_AnUnknownSetting_IsRefused(string key) => Assert.Equal($"{key}: there is no such setting", Refusal((key, "1")));
+
+    [Theory]
+    [InlineData("Pools:BatchClaimsMax", "0", "1 to 1000")]
+    [InlineData("Pools:BatchClaimsMax", "1001", "1 to 1000")]
+    [InlineData("Pools:SoldOutBelief", "00:01:00", "00:00:00.05 to 00:00:10")]
+    [InlineData("Pools:SoldOutBelief", "5", "00:00:00.05 to 00:00:10")]
+    [InlineData("NodeId", "-1", "0 to 255")]
+    public void Load_OutOfBounds_IsRefusedWithTheBounds(string key, string value, string bounds) =>
+        Assert.Equal($"{key}: '{value}' is out of bounds; allowed: {bounds}", Refusal((key, value)));
+
+    [Theory]
+    [InlineData("Pools:BatchClaimsMax", "many", "a number")]
+    [InlineData("Pools:BatchClaimsMax", "99999999999", "a number")]
+    [InlineData("Pools:SoldOutBelief", "soon", "a time such as 00:00:05")]
+    [InlineData("Pools:SoldOutBelief", "99999999.00:00:00", "a time such as 00:00:05")]
+    [InlineData("Redis:AcceptWeakDurability", "perhaps", "true or false")]
+    [InlineData("Pools:Durability", "Strong", "one of Logged, Committed")]
+    public void Load_WhatCannotBeRead_IsRefusedWithWhatCan(string key, string value, string wanted) =>
+        Assert.StartsWith($"{key}: '{value}' is not {wanted}", Refusal((key, value)), StringComparison.Ordinal);
+
+    // An enum takes any number in .NET; here only names that exist.
+    [Theory]
+    [InlineData("Pools:Durability", "7")]
+    [InlineData("Pools:Durability", "Logged,Committed,7")]
+    [InlineData("Roles", "64")]
+    public void Load_AnEnumThatHasNoSuchName_IsRefused(string key, string value) => Assert.StartsWith($"{key}: '{value}' is not one of", Refusal((key, value)), StringComparison.Ordinal);
+
+    [Fact]
+    public void Load_SeveralWrong_NamesEach() =>
+        Assert.Equal(2, Assert.Throws<SettingsException>(() => Load(("Pools:Durability", "Strong"), ("NodeId", "256"))).Wrong.Count);
+
+    [Fact]
+    public void Load_AConnectionString_IsNotShown() =>
+        Assert.Equal("Redis:Connection = …", Assert.Single(Load(("Redis:Connection", "shop:6379,password=hunter2")).NotDefault));
+
+    [Fact]
+    public void Load_EverySettingOfTheNode_HasADefaultWithinItsBounds() => Assert.All(Node.Sections, section =>
+    {
+        var options = Activator.CreateInstance(section.Value)!;
+        Validator.ValidateObject(options, new ValidationContext(options), validateAllProperties: true);
+    });
+
+    private static Settings Load(params (string Key, string Value)[] overrides) =>
+        Settings.Load(Sections, overrides.Select(setting => KeyValuePair.Create(setting.Key, (string?)setting.Value)));
+
+    private static string Refusal(params (string Key, string Value)[] overrides) => Assert.Single(Assert.Throws<SettingsException>(() => Load(overrides)).Wrong);
+}
