@@ -13,7 +13,7 @@ public sealed class DiskFullTests(ITestOutputHelper output)
     [InlineData("Committed")]
     public async Task Disk_NearlyFullInMidRush_RefusesClaimsAndGoesOnByItselfWhenThereIsRoom(string durability)
     {
-        await using var disk = await SmallDisk.MountAsync(sizeMiB: 192);
+        await using var disk = await SmallDisk.MountAsync(sizeKiB: 192 << 10);
         await using var server = await StartAsync(disk, durability);
         var (ledger, buyers) = await SellEarlyAsync(server);
         using var rush = new Rush(server, ledger, buyers);
@@ -37,9 +37,7 @@ public sealed class DiskFullTests(ITestOutputHelper output)
     [Fact]
     public async Task Disk_FullToTheLastByteAtOnce_RefusesClaimsAndKeepsEveryAcknowledgedOneOverTheNextStart()
     {
-        await using var disk = await SmallDisk.MountAsync(sizeMiB: 192);
-
-        // The least that the guard can be set to, so that the log itself meets the end of the disk.
+        await using var disk = await SmallDisk.MountAsync(sizeKiB: 192 << 10);
         await using var server = await StartAsync(disk, "Logged", "Redis:DiskFreeMiBMin=1");
         var (ledger, buyers) = await SellEarlyAsync(server);
         using var rush = new Rush(server, ledger, buyers);
@@ -59,7 +57,7 @@ public sealed class DiskFullTests(ITestOutputHelper output)
         await stop.CancelAsync();
         await pressing;
 
-        // A log that failed once stays shut until the next start. The server ends in order also in this state.
+        // The server ends in order also after this.
         Assert.Equal(0, await server.Process.TerminateAsync());
         await server.BeginAsync();
         await rush.SettleAsync();
@@ -67,6 +65,39 @@ public sealed class DiskFullTests(ITestOutputHelper output)
         Assert.Equal(Stock, audited.Sold);
         Assert.Equal("applied", (string?)(await server.PayAsync(one.ClaimId, "pay-full", 4_900)).Json["outcome"]);
         output.WriteLine($"full after {before} acknowledgements, {rush.Unavailable} answers of 503; {ledger.Count} acknowledged in the end, 0 lost");
+    }
+
+    [Fact]
+    public async Task Log_ThatCannotBeWritten_RefusesClaimsUntilTheNextStartAndLosesNothing()
+    {
+        // The log alone is on a small disk, so that no guard sees its end coming.
+        await using var disk = await SmallDisk.MountAsync(sizeKiB: 384);
+        using var data = new TempFolder();
+        Directory.CreateDirectory(data.File("garnet"));
+        Directory.CreateSymbolicLink(data.File("garnet/AOF"), disk.Path);
+        await using var server = await SluiceServer.StartAsync(Drills.NoRateLimit, data.Path);
+        var (ledger, buyers) = await SellEarlyAsync(server);
+        using var rush = new Rush(server, ledger, buyers);
+        using var stop = new CancellationTokenSource();
+        var pressing = rush.PressAsync(stop.Token);
+        await Eventually.TrueAsync(() => Task.FromResult(rush.Unavailable > 2_000), "buyers are told to come back later");
+        await stop.CancelAsync();
+        await pressing;
+        var before = ledger.Count;
+        using (var ready = await server.Http.GetAsync("/health/ready"))
+        {
+            Assert.Equal(503, (int)ready.StatusCode);
+            Assert.Contains("room on the disk", await ready.Content.ReadAsStringAsync(), StringComparison.Ordinal);
+        }
+
+        // A log that failed once stays shut. The server ends in order also in this state, and the next one goes on with what the log has.
+        await disk.GrowAsync(sizeKiB: 64 << 10);
+        Assert.Equal(0, await server.Process.TerminateAsync());
+        await server.BeginAsync();
+        await rush.SettleAsync();
+        var audited = await ledger.AuditAsync(server);
+        Assert.Equal(Stock, audited.Sold);
+        output.WriteLine($"the log failed after {before} acknowledgements, {rush.Unavailable} answers of 503; {ledger.Count} acknowledged in the end, 0 lost");
     }
 
     private static Task<SluiceServer> StartAsync(SmallDisk disk, string durability, params string[] more) =>

@@ -16,10 +16,10 @@ internal sealed class SmallDisk : IAsyncDisposable
 
     private string Ballast => folder.File("ballast");
 
-    public static async Task<SmallDisk> MountAsync(int sizeMiB)
+    public static async Task<SmallDisk> MountAsync(int sizeKiB)
     {
         var disk = new SmallDisk();
-        var (exit, says) = await RunAsync("mount", "-t", "tmpfs", "-o", $"size={sizeMiB}m", "sluice-test", disk.Path);
+        var (exit, says) = await RunAsync("mount", "-t", "tmpfs", "-o", $"size={sizeKiB}k", "sluice-test", disk.Path);
         if (exit != 0)
         {
             disk.folder.Dispose();
@@ -60,6 +60,13 @@ internal sealed class SmallDisk : IAsyncDisposable
                 // Full for blocks of this size.
             }
         }
+    }
+
+    /// <summary>Makes the disk larger.</summary>
+    public async Task GrowAsync(int sizeKiB)
+    {
+        var (exit, says) = await RunAsync("mount", "-o", $"remount,size={sizeKiB}k", Path);
+        Assert.True(exit == 0, says);
     }
 
     /// <summary>Takes the ballast away again.</summary>
