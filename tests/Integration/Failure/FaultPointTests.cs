@@ -19,11 +19,14 @@ public sealed class FaultPointTests(ITestOutputHelper output)
     [InlineData("queue.committed", 3)]
     public async Task Server_KilledAtFaultPoint_KeepsEveryAcknowledgedClaim(string point, int pass)
     {
-        await using var server = await SluiceServer.StartAsync(Drills.NoRateLimit, environment: Drills.Fault(point, "kill", pass));
+        // Small batches, so that a few hundred claims pass each point often enough.
+        await using var server = await SluiceServer.StartAsync(
+            [.. Drills.NoRateLimit, "Pools:BatchClaimsMax=20", "WriteQueue:BatchRowsMax=20"], environment: Drills.Fault(point, "kill", pass));
         var buyers = await Rush.BuyersAsync(server, Buyers);
         var ledger = new Ledger(await server.OpenSaleAsync(Stock), Stock);
         using var rush = new Rush(server, ledger, buyers);
-        await rush.PressAsync(CancellationToken.None);
+        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        await rush.PressAsync(patience.Token);
         await server.Process.WaitAsync(TimeSpan.FromSeconds(60));
         var before = ledger.Count;
 
