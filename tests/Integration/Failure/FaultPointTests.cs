@@ -88,11 +88,12 @@ public sealed class FaultPointTests(ITestOutputHelper output)
     public async Task Server_KilledWhileItStarts_StartsNextTimeWithEverything()
     {
         var random = new Random(Drills.Seed);
-        await using var server = await SluiceServer.StartAsync(Drills.NoRateLimit, environment: Drills.Fault("queue.committed", "kill", 2));
+        await using var server = await SluiceServer.StartAsync([.. Drills.NoRateLimit, "WriteQueue:BatchRowsMax=20"], environment: Drills.Fault("queue.committed", "kill", 2));
         var buyers = await Rush.BuyersAsync(server, Buyers);
         var ledger = new Ledger(await server.OpenSaleAsync(Stock), Stock);
         using var rush = new Rush(server, ledger, buyers);
-        await rush.PressAsync(CancellationToken.None);
+        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        await rush.PressAsync(patience.Token);
         await server.Process.WaitAsync(TimeSpan.FromSeconds(60));
 
         for (var kill = 0; kill < 5; kill++)

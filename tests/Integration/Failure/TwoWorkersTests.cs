@@ -14,8 +14,10 @@ public sealed class TwoWorkersTests(ITestOutputHelper output)
     public async Task Worker_FrozenInMidBatchAndWokenAfterTheOtherIsDone_DoublesNothing(string point, int pass)
     {
         await using var cluster = await Cluster.StartAsync(Drills.Fault(point, "stop", pass));
+        await cluster.Second.Process.StopAsync();
         await cluster.Rush.PressOnceAsync();
         await Eventually.TrueAsync(() => Cluster.IsFrozenAsync(cluster.First), "the first worker is frozen");
+        await cluster.Second.Process.ContinueAsync();
         var audited = await cluster.Ledger.AuditAsync(cluster.Api);
         Assert.Equal(Stock, audited.Sold);
 
@@ -32,8 +34,10 @@ public sealed class TwoWorkersTests(ITestOutputHelper output)
     {
         await using var cluster = await Cluster.StartAsync(Drills.Fault("queue.committed", "stop", 1));
         using var early = new Rush(cluster.Api, cluster.Ledger, [.. cluster.Buyers.Take(Stock / 2)]);
+        await cluster.Second.Process.StopAsync();
         await early.PressOnceAsync();
         await Eventually.TrueAsync(() => Cluster.IsFrozenAsync(cluster.First), "the first worker is frozen between its commit and its acknowledgement");
+        await cluster.Second.Process.ContinueAsync();
         await cluster.Ledger.AuditAsync(cluster.Api);
 
         // The other has acknowledged that batch long ago. Now new claims wait in the queue, nobody has written them, and the first wakes and acknowledges: not these.
