@@ -8,6 +8,11 @@ public sealed class FaultPointTests(ITestOutputHelper output)
 {
     private const int Stock = 400, Buyers = 1_200;
 
+    /// <summary>Small batches, so that each point is passed more often than the drill needs.</summary>
+    private static readonly IReadOnlyList<string> Settings = [.. Drills.NoRateLimit, "WriteQueue:BatchRowsMax=40", "Pools:BatchClaimsMax=40"];
+
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+
     [Theory]
     [InlineData("claim.scripted", 1)] // the unit is taken, and not yet logged
     [InlineData("claim.scripted", 4)]
@@ -19,12 +24,13 @@ public sealed class FaultPointTests(ITestOutputHelper output)
     [InlineData("queue.committed", 3)]
     public async Task Server_KilledAtFaultPoint_KeepsEveryAcknowledgedClaim(string point, int pass)
     {
-        await using var server = await SluiceServer.StartAsync(Drills.NoRateLimit, environment: Drills.Fault(point, "kill", pass));
+        await using var server = await SluiceServer.StartAsync(Settings, environment: Drills.Fault(point, "kill", pass));
         var buyers = await Rush.BuyersAsync(server, Buyers);
         var ledger = new Ledger(await server.OpenSaleAsync(Stock), Stock);
         using var rush = new Rush(server, ledger, buyers);
-        await rush.PressAsync(CancellationToken.None);
-        await server.Process.WaitAsync(TimeSpan.FromSeconds(60));
+        using var stop = new CancellationTokenSource(Patience);
+        await rush.PressAsync(stop.Token);
+        await server.Process.WaitAsync(Patience);
         var before = ledger.Count;
 
         await server.BeginAsync();
@@ -39,7 +45,7 @@ public sealed class FaultPointTests(ITestOutputHelper output)
     [InlineData(7)]
     public async Task Server_KilledBetweenReleaseInSqlAndRedis_ReturnsEachUnitOnce(int pass)
     {
-        await using var server = await SluiceServer.StartAsync(Drills.NoRateLimit, environment: Drills.Fault("release.committed", "kill", pass));
+        await using var server = await SluiceServer.StartAsync(Settings, environment: Drills.Fault("release.committed", "kill", pass));
         var buyers = await Rush.BuyersAsync(server, 300);
         var ledger = new Ledger(await server.OpenSaleAsync(100), 100);
         using var rush = new Rush(server, ledger, buyers);
@@ -58,7 +64,7 @@ public sealed class FaultPointTests(ITestOutputHelper output)
                 // The server died under it: whether it was cancelled is asked again below.
             }
         }));
-        await server.Process.WaitAsync(TimeSpan.FromSeconds(60));
+        await server.Process.WaitAsync(Patience);
 
         await server.BeginAsync();
         foreach (var claim in unwanted)
@@ -85,12 +91,13 @@ public sealed class FaultPointTests(ITestOutputHelper output)
     public async Task Server_KilledWhileItStarts_StartsNextTimeWithEverything()
     {
         var random = new Random(Drills.Seed);
-        await using var server = await SluiceServer.StartAsync(Drills.NoRateLimit, environment: Drills.Fault("queue.committed", "kill", 2));
+        await using var server = await SluiceServer.StartAsync(Settings, environment: Drills.Fault("queue.committed", "kill", 2));
         var buyers = await Rush.BuyersAsync(server, Buyers);
         var ledger = new Ledger(await server.OpenSaleAsync(Stock), Stock);
         using var rush = new Rush(server, ledger, buyers);
-        await rush.PressAsync(CancellationToken.None);
-        await server.Process.WaitAsync(TimeSpan.FromSeconds(60));
+        using var stop = new CancellationTokenSource(Patience);
+        await rush.PressAsync(stop.Token);
+        await server.Process.WaitAsync(Patience);
 
         for (var kill = 0; kill < 5; kill++)
         {
@@ -102,7 +109,7 @@ public sealed class FaultPointTests(ITestOutputHelper output)
         foreach (var point in new[] { "rebuild.frozen", "rebuild.held" })
         {
             server.Launch(Drills.Fault(point, "kill", 1));
-            await server.Process.WaitAsync(TimeSpan.FromSeconds(60));
+            await server.Process.WaitAsync(Patience);
         }
 
         await server.BeginAsync();

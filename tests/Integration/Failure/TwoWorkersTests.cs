@@ -14,8 +14,12 @@ public sealed class TwoWorkersTests(ITestOutputHelper output)
     public async Task Worker_FrozenInMidBatchAndWokenAfterTheOtherIsDone_DoublesNothing(string point, int pass)
     {
         await using var cluster = await Cluster.StartAsync(Drills.Fault(point, "stop", pass));
+
+        // The other sleeps until the first is where the drill wants it.
+        await cluster.Second.Process.StopAsync();
         await cluster.Rush.PressOnceAsync();
         await Eventually.TrueAsync(() => Cluster.IsFrozenAsync(cluster.First), "the first worker is frozen");
+        await cluster.Second.Process.ContinueAsync();
         var audited = await cluster.Ledger.AuditAsync(cluster.Api);
         Assert.Equal(Stock, audited.Sold);
 
@@ -31,9 +35,11 @@ public sealed class TwoWorkersTests(ITestOutputHelper output)
     public async Task Worker_WokenBeforeItsAcknowledgement_LeavesWhatCameMeanwhile()
     {
         await using var cluster = await Cluster.StartAsync(Drills.Fault("queue.committed", "stop", 1));
+        await cluster.Second.Process.StopAsync();
         using var early = new Rush(cluster.Api, cluster.Ledger, [.. cluster.Buyers.Take(Stock / 2)]);
         await early.PressOnceAsync();
         await Eventually.TrueAsync(() => Cluster.IsFrozenAsync(cluster.First), "the first worker is frozen between its commit and its acknowledgement");
+        await cluster.Second.Process.ContinueAsync();
         await cluster.Ledger.AuditAsync(cluster.Api);
 
         // The other has acknowledged that batch long ago. Now new claims wait in the queue, nobody has written them, and the first wakes and acknowledges: not these.
@@ -74,8 +80,10 @@ public sealed class TwoWorkersTests(ITestOutputHelper output)
     public async Task Worker_KilledInMidBatch_TheOtherWritesIt(string point, int pass)
     {
         await using var cluster = await Cluster.StartAsync(Drills.Fault(point, "kill", pass));
+        await cluster.Second.Process.StopAsync();
         await cluster.Rush.PressOnceAsync();
         await cluster.First.Process.WaitAsync(TimeSpan.FromSeconds(60));
+        await cluster.Second.Process.ContinueAsync();
         var audited = await cluster.Ledger.AuditAsync(cluster.Api);
         Assert.Equal(Stock, audited.Sold);
         output.WriteLine($"{point} {pass}: killed; the other wrote all {cluster.Ledger.Count}, 0 doubled, 0 lost");
