@@ -8,8 +8,11 @@ public sealed class FaultPointTests(ITestOutputHelper output)
 {
     private const int Stock = 400, Buyers = 1_200;
 
-    /// <summary>Small batches, so that each point is passed more often than the drill needs.</summary>
-    private static readonly IReadOnlyList<string> Settings = [.. Drills.NoRateLimit, "WriteQueue:BatchRowsMax=40", "Pools:BatchClaimsMax=40"];
+    /// <summary>
+    /// Small batches, so that each point is passed more often than the drill needs. No journal: with it the rebuild brings back even what was acknowledged before the commit,
+    /// and this drill is about the order of the two.
+    /// </summary>
+    private static readonly IReadOnlyList<string> Settings = [.. Drills.NoRateLimit, "WriteQueue:BatchRowsMax=40", "Pools:BatchClaimsMax=40", "WriteQueue:JournalEntriesMax=0"];
 
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
