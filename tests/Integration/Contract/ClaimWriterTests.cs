@@ -50,7 +50,7 @@ public sealed class ClaimWriterTests(Engines engines)
         var pool = await node.OpenPoolAsync(units: 1);
         await node.PushAsync(pool, ("u-1", 1, null), ("u-2", 1, null));
         var meta = new PoolKeys(pool).Meta;
-        await node.Redis.Db.HashSetAsync(meta, [new("frozen", "another process"), new("frozenAt", TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds())]);
+        await node.Redis.Db.HashSetAsync(meta, [new("frozen", "another process"), new("frozenAt", TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds()), new("frozenIn", await node.Redis.RunAsync())]);
         await Assert.ThrowsAsync<DependencyUnavailableException>(node.DrainAsync);
         await node.Redis.Db.HashSetAsync(meta, "frozen", "");
         await node.DrainAsync();

@@ -31,6 +31,8 @@ internal sealed class PoolModel
 
     public long FrozenAt { get; private set; }
 
+    public string FrozenIn { get; private set; } = "";
+
     public long Refills { get; private set; }
 
     public long? Left { get; private set; }
@@ -185,14 +187,15 @@ internal sealed class PoolModel
 
     // ---- Rebuild.lua ------------------------------------------------------------------------------------------------------
 
-    public int Freeze(string token, long now, long patience)
+    public int Freeze(string token, long now, long patience, string life)
     {
-        if (IsFrozen && FrozenBy != token && now - FrozenAt < patience)
+        // Who froze it in another life of the server is dead, and is not waited for.
+        if (IsFrozen && FrozenBy != token && FrozenIn == life && now - FrozenAt < patience)
         {
             return 0;
         }
 
-        (FrozenBy, FrozenAt) = (token, now);
+        (FrozenBy, FrozenAt, FrozenIn) = (token, now, life);
         Holders.Clear();
         return 1;
     }
@@ -281,6 +284,7 @@ internal sealed class PoolModel
         {
             yield return new("frozen", FrozenBy);
             yield return new("frozenAt", $"{FrozenAt}");
+            yield return new("frozenIn", FrozenIn);
         }
 
         if (Settings is not null)

@@ -88,7 +88,7 @@ internal sealed class PoolPlayer(RedisConnection redis, long poolId)
                 break;
             case FreezeStep freeze:
                 clock += freeze.AfterMs;
-                Freeze(freeze.Token);
+                Freeze(freeze.Token, freeze.OtherLife);
                 break;
             case HoldStep hold:
                 List<HeldClaim> held = [new(NewId(), 1, "key-two", hold.Released)];
@@ -149,17 +149,20 @@ internal sealed class PoolPlayer(RedisConnection redis, long poolId)
         Thaw(token, settings);
     }
 
-    private void Freeze(string token) => Send(
-        $"freeze by {token}", $"{model.Freeze(token, clock, Patience)}", RebuildScript, keys.Release, ["freeze", token, clock, Patience]);
+    private void Freeze(string token, bool otherLife = false)
+    {
+        var life = otherLife ? OtherRun : Run;
+        Send($"freeze by {token}", $"{model.Freeze(token, clock, Patience, life)}", RebuildScript, keys.Rebuild, ["freeze", token, clock, Patience, life]);
+    }
 
     private void Hold(string token, IReadOnlyDictionary<string, IReadOnlyList<HeldClaim>> users) => Send(
-        $"hold by {token}", $"{model.Hold(token, users)}", RebuildScript, keys.Release,
+        $"hold by {token}", $"{model.Hold(token, users)}", RebuildScript, keys.Rebuild,
         ["hold", token, .. users.SelectMany(user => new RedisValue[] { user.Key, string.Concat(user.Value) })]);
 
     private void Thaw(string token, PoolSettings settings)
     {
         var left = settings.Capacity - model.ActiveUnits;
-        Send($"thaw by {token}", $"{model.Thaw(token, Run, settings, left, refillsMin: clock / 50_000)}", RebuildScript, keys.Release, [
+        Send($"thaw by {token}", $"{model.Thaw(token, Run, settings, left, refillsMin: clock / 50_000)}", RebuildScript, keys.Rebuild, [
             "thaw", token, Run, settings.Version, settings.Gate, settings.OpensAt, settings.ClosesAt, settings.Limit, settings.Capacity, left, clock / 50_000]);
     }
 

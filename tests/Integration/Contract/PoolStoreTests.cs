@@ -24,7 +24,7 @@ public sealed class PoolStoreTests(Engines engines)
     {
         using var node = new PoolNode(await engines.OpenAsync(Engine.Garnet));
         var pool = await node.OpenPoolAsync(units: 1, apply: false);
-        await node.Redis.Db.HashSetAsync(new PoolKeys(pool).Meta, [new("frozen", "another process"), new("frozenAt", TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds())]);
+        await node.Redis.Db.HashSetAsync(new PoolKeys(pool).Meta, [new("frozen", "another process"), new("frozenAt", TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds()), new("frozenIn", await node.Redis.RunAsync())]);
 
         await Assert.ThrowsAsync<DependencyUnavailableException>(() => node.Pools.ApplyAsync(pool));
         Assert.Equal(0, (await node.Pools.FindAsync(pool))!.AppliedVersion);

@@ -83,7 +83,7 @@ public sealed class RebuildTests(Engines engines)
         using var node = new PoolNode(await engines.OpenAsync(Engine.Garnet));
         var pool = await node.OpenPoolAsync(units: 5);
         var meta = new PoolKeys(pool).Meta;
-        await node.Redis.Db.HashSetAsync(meta, [new("frozen", "another process"), new("frozenAt", TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds())]);
+        await node.Redis.Db.HashSetAsync(meta, [new("frozen", "another process"), new("frozenAt", TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds()), new("frozenIn", await node.Redis.RunAsync())]);
 
         Assert.Null(await node.Rebuilder.RebuildAsync(pool));
         Assert.Equal("another process", await node.Redis.Db.HashGetAsync(meta, "frozen"));

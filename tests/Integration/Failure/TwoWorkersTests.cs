@@ -10,7 +10,7 @@ public sealed class TwoWorkersTests(ITestOutputHelper output)
 
     [Theory]
     [InlineData("queue.peeked", 1)]
-    [InlineData("queue.peeked", 3)]
+    [InlineData("queue.committed", 3)]
     public async Task Worker_FrozenInMidBatchAndWokenAfterTheOtherIsDone_DoublesNothing(string point, int pass)
     {
         await using var cluster = await Cluster.StartAsync(Drills.Fault(point, "stop", pass));
@@ -80,6 +80,8 @@ public sealed class TwoWorkersTests(ITestOutputHelper output)
     public async Task Worker_KilledInMidBatch_TheOtherWritesIt(string point, int pass)
     {
         await using var cluster = await Cluster.StartAsync(Drills.Fault(point, "kill", pass));
+
+        // The other one sleeps until this one is dead, so that it is this one that dies in mid-batch, however slow the machine is.
         await cluster.Second.Process.StopAsync();
         await cluster.Rush.PressOnceAsync();
         await cluster.First.Process.WaitAsync(TimeSpan.FromSeconds(60));
