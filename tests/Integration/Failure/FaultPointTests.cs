@@ -8,26 +8,30 @@ public sealed class FaultPointTests(ITestOutputHelper output)
 {
     private const int Stock = 400, Buyers = 1_200;
 
+    /// <summary>
+    /// Small batches, so that each point is passed more often than the drill needs. No journal: with it the rebuild brings back even what was acknowledged before the commit,
+    /// and this drill is about the order of the two.
+    /// </summary>
+    private static readonly IReadOnlyList<string> Settings = [.. Drills.NoRateLimit, "WriteQueue:BatchRowsMax=40", "Pools:BatchClaimsMax=40", "WriteQueue:JournalEntriesMax=0"];
+
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+
     [Theory]
     [InlineData("claim.scripted", 1)] // the unit is taken, and not yet logged
-    [InlineData("claim.scripted", 4)]
-    [InlineData("claim.logged", 1)] // logged, and nobody was told
-    [InlineData("claim.logged", 4)]
+    [InlineData("claim.logged", 4)] // logged, and nobody was told
     [InlineData("queue.peeked", 1)] // the worker has read a batch, SQL has not
     [InlineData("queue.peeked", 3)]
     [InlineData("queue.committed", 1)] // SQL has the batch, and the queue still has it too
     [InlineData("queue.committed", 3)]
     public async Task Server_KilledAtFaultPoint_KeepsEveryAcknowledgedClaim(string point, int pass)
     {
-        // Small batches, so that a few hundred claims pass each point often enough.
-        await using var server = await SluiceServer.StartAsync(
-            [.. Drills.NoRateLimit, "Pools:BatchClaimsMax=20", "WriteQueue:BatchRowsMax=20"], environment: Drills.Fault(point, "kill", pass));
+        await using var server = await SluiceServer.StartAsync(Settings, environment: Drills.Fault(point, "kill", pass));
         var buyers = await Rush.BuyersAsync(server, Buyers);
         var ledger = new Ledger(await server.OpenSaleAsync(Stock), Stock);
         using var rush = new Rush(server, ledger, buyers);
-        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(60));
-        await rush.PressAsync(patience.Token);
-        await server.Process.WaitAsync(TimeSpan.FromSeconds(60));
+        using var stop = new CancellationTokenSource(Patience);
+        await rush.PressAsync(stop.Token);
+        await server.Process.WaitAsync(Patience);
         var before = ledger.Count;
 
         await server.BeginAsync();
@@ -42,7 +46,7 @@ public sealed class FaultPointTests(ITestOutputHelper output)
     [InlineData(7)]
     public async Task Server_KilledBetweenReleaseInSqlAndRedis_ReturnsEachUnitOnce(int pass)
     {
-        await using var server = await SluiceServer.StartAsync(Drills.NoRateLimit, environment: Drills.Fault("release.committed", "kill", pass));
+        await using var server = await SluiceServer.StartAsync(Settings, environment: Drills.Fault("release.committed", "kill", pass));
         var buyers = await Rush.BuyersAsync(server, 300);
         var ledger = new Ledger(await server.OpenSaleAsync(100), 100);
         using var rush = new Rush(server, ledger, buyers);
@@ -61,7 +65,7 @@ public sealed class FaultPointTests(ITestOutputHelper output)
                 // The server died under it: whether it was cancelled is asked again below.
             }
         }));
-        await server.Process.WaitAsync(TimeSpan.FromSeconds(60));
+        await server.Process.WaitAsync(Patience);
 
         await server.BeginAsync();
         foreach (var claim in unwanted)
@@ -88,13 +92,13 @@ public sealed class FaultPointTests(ITestOutputHelper output)
     public async Task Server_KilledWhileItStarts_StartsNextTimeWithEverything()
     {
         var random = new Random(Drills.Seed);
-        await using var server = await SluiceServer.StartAsync([.. Drills.NoRateLimit, "WriteQueue:BatchRowsMax=20"], environment: Drills.Fault("queue.committed", "kill", 2));
+        await using var server = await SluiceServer.StartAsync(Settings, environment: Drills.Fault("queue.committed", "kill", 2));
         var buyers = await Rush.BuyersAsync(server, Buyers);
         var ledger = new Ledger(await server.OpenSaleAsync(Stock), Stock);
         using var rush = new Rush(server, ledger, buyers);
-        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(60));
-        await rush.PressAsync(patience.Token);
-        await server.Process.WaitAsync(TimeSpan.FromSeconds(60));
+        using var stop = new CancellationTokenSource(Patience);
+        await rush.PressAsync(stop.Token);
+        await server.Process.WaitAsync(Patience);
 
         for (var kill = 0; kill < 5; kill++)
         {
@@ -106,7 +110,7 @@ public sealed class FaultPointTests(ITestOutputHelper output)
         foreach (var point in new[] { "rebuild.frozen", "rebuild.held" })
         {
             server.Launch(Drills.Fault(point, "kill", 1));
-            await server.Process.WaitAsync(TimeSpan.FromSeconds(60));
+            await server.Process.WaitAsync(Patience);
         }
 
         await server.BeginAsync();

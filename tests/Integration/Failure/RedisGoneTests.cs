@@ -145,5 +145,5 @@ public sealed class RedisGoneTests(ITestOutputHelper output)
     }
 
     private static Task<SluiceServer> StartAsync(RedisServer redis, string durability = "Logged") =>
-        SluiceServer.StartAsync([.. Drills.NoRateLimit, $"Redis:Connection={redis.Connection}", $"Pools:Durability={durability}"]);
+        SluiceServer.StartAsync([.. Drills.NoRateLimit, $"Redis:Connection={redis.Connection}", $"Pools:Durability={durability}", "Pools:CommitWaitMax=00:00:02"]);
 }

@@ -10,10 +10,12 @@ public sealed class TwoWorkersTests(ITestOutputHelper output)
 
     [Theory]
     [InlineData("queue.peeked", 1)]
-    [InlineData("queue.peeked", 3)]
+    [InlineData("queue.committed", 3)]
     public async Task Worker_FrozenInMidBatchAndWokenAfterTheOtherIsDone_DoublesNothing(string point, int pass)
     {
         await using var cluster = await Cluster.StartAsync(Drills.Fault(point, "stop", pass));
+
+        // The other sleeps until the first is where the drill wants it.
         await cluster.Second.Process.StopAsync();
         await cluster.Rush.PressOnceAsync();
         await Eventually.TrueAsync(() => Cluster.IsFrozenAsync(cluster.First), "the first worker is frozen");
@@ -33,6 +35,7 @@ public sealed class TwoWorkersTests(ITestOutputHelper output)
     public async Task Worker_WokenBeforeItsAcknowledgement_LeavesWhatCameMeanwhile()
     {
         await using var cluster = await Cluster.StartAsync(Drills.Fault("queue.committed", "stop", 1));
+        await cluster.Second.Process.StopAsync();
         using var early = new Rush(cluster.Api, cluster.Ledger, [.. cluster.Buyers.Take(Stock / 2)]);
         await cluster.Second.Process.StopAsync();
         await early.PressOnceAsync();
