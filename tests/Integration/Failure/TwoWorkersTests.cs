@@ -35,7 +35,6 @@ public sealed class TwoWorkersTests(ITestOutputHelper output)
     public async Task Worker_WokenBeforeItsAcknowledgement_LeavesWhatCameMeanwhile()
     {
         await using var cluster = await Cluster.StartAsync(Drills.Fault("queue.committed", "stop", 1));
-        await cluster.Second.Process.StopAsync();
         using var early = new Rush(cluster.Api, cluster.Ledger, [.. cluster.Buyers.Take(Stock / 2)]);
         await cluster.Second.Process.StopAsync();
         await early.PressOnceAsync();
