@@ -46,30 +46,20 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
 
         FaultPoints.Reach("rebuild.frozen");
 
-        // Step 2: the queue, before SQL. And what left the queue lately: SQL had it when it left, so what SQL does not have now, it has lost.
-        var queued = new Dictionary<long, Claim>();
-        var journalled = await ReadJournalAsync(poolId, keys);
-        foreach (var claim in await ReadQueueAsync(poolId, keys))
+        var (queued, pool, claims, heldUnits, lost) = await ReadAndHoldAsync(poolId, keys, token);
+        if (lost.Count > 0)
         {
-            queued[claim.Id] = claim;
-            journalled.Remove(claim.Id);
+            // What SQL has lost goes through the queue again; then everything is read once more, so that it stands with its users' other claims.
+            foreach (var chunk in lost.Chunk(UsersPerCall))
+            {
+                LogLost(log, poolId, chunk.Length);
+                await DemandAsync(keys, poolId, ["requeue", token, .. chunk.Select(claim => (RedisValue)ClaimEntry.ToQueue(claim))]);
+            }
+
+            (queued, pool, claims, heldUnits, _) = await ReadAndHoldAsync(poolId, keys, token);
         }
 
-        // Step 3: SQL, user by user, and on the way to Redis.
-        var (pool, claims, heldUnits) = await HoldWrittenAsync(poolId, keys, token, queued, journalled);
-
-        // Step 4: what SQL has lost goes through the queue again; then what only the queue has.
-        foreach (var chunk in journalled.Values.Chunk(UsersPerCall))
-        {
-            LogLost(log, poolId, chunk.Length);
-            await DemandAsync(keys, poolId, ["requeue", token, .. chunk.Select(claim => (RedisValue)ClaimEntry.ToQueue(claim))]);
-        }
-
-        foreach (var (id, claim) in journalled)
-        {
-            queued.Add(id, claim);
-        }
-
+        // Step 4: what only the queue has.
         var users = new Dictionary<string, string>();
         foreach (var claim in queued.Values.OrderBy(claim => claim.Id))
         {
@@ -94,6 +84,22 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
         // A new pool comes this way too; that is no news.
         LogRebuilt(log, claims + queued.Count > 0 ? LogLevel.Information : LogLevel.Debug, poolId, claims, queued.Count, left, Stopwatch.GetElapsedTime(started).TotalMilliseconds);
         return left;
+    }
+
+    private async Task<(Dictionary<long, Claim> Queued, Pool Pool, long Claims, long HeldUnits, IReadOnlyCollection<Claim> Lost)> ReadAndHoldAsync(long poolId, PoolKeys keys, string token)
+    {
+        // Step 2: the queue, before SQL. And what left the queue lately: SQL had it when it left, so what SQL does not have now, it has lost.
+        var queued = new Dictionary<long, Claim>();
+        var journalled = await ReadJournalAsync(poolId, keys);
+        foreach (var claim in await ReadQueueAsync(poolId, keys))
+        {
+            queued[claim.Id] = claim;
+            journalled.Remove(claim.Id);
+        }
+
+        // Step 3: SQL, user by user, and on the way to Redis.
+        var (pool, claims, heldUnits) = await HoldWrittenAsync(poolId, keys, token, queued, journalled);
+        return (queued, pool, claims, heldUnits, journalled.Values);
     }
 
     private async Task<Dictionary<long, Claim>> ReadJournalAsync(long poolId, PoolKeys keys)
