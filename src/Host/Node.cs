@@ -155,7 +155,7 @@ internal sealed class Node : IAsyncDisposable
         });
         builder.Services.AddOpenApi("v1", ApiDocument.Describe);
         builder.Services.AddOpenTelemetry().WithMetrics(metrics => metrics
-            .AddMeter(PoolMetrics.MeterName).AddAspNetCoreInstrumentation().AddRuntimeInstrumentation().AddPrometheusExporter());
+            .AddMeter(PoolMetrics.MeterName, "Microsoft.AspNetCore.Hosting", "Microsoft.AspNetCore.Server.Kestrel").AddRuntimeInstrumentation().AddPrometheusExporter());
     }
 
     private static void Map(WebApplication app, NodeOptions node, IReadOnlyList<IModule> modules)
@@ -163,9 +163,8 @@ internal sealed class Node : IAsyncDisposable
         var edge = app.Services.GetRequiredService<Edge>();
         var access = app.Services.GetRequiredService<Access>();
         app.Use(edge.InvokeAsync);
-        app.Use(StaticPages.AddSecurityHeaders);
 
-        // Only what is no API call is looked for on the disk.
+        // Only what is no API call is a page, and looked for on the disk.
         app.UseWhen(context => !context.Request.Path.StartsWithSegments("/v1", StringComparison.Ordinal), StaticPages.Use);
         app.UseRouting();
         app.Use(Bodies.InvokeAsync);

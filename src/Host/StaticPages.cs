@@ -15,6 +15,7 @@ internal static class StaticPages
 
     public static void Use(IApplicationBuilder app)
     {
+        app.Use(AddSecurityHeaders);
         var folder = Path.Combine(AppContext.BaseDirectory, "storefront");
         if (!Directory.Exists(folder))
         {
@@ -33,16 +34,11 @@ internal static class StaticPages
         });
     }
 
-    public static Task AddSecurityHeaders(HttpContext context, RequestDelegate next)
+    private static Task AddSecurityHeaders(HttpContext context, RequestDelegate next)
     {
         var headers = context.Response.Headers;
-        headers.XContentTypeOptions = "nosniff";
-        if (!context.Request.Path.StartsWithSegments("/v1", StringComparison.Ordinal))
-        {
-            headers.ContentSecurityPolicy = context.Request.Path.StartsWithSegments("/docs", StringComparison.Ordinal) ? DocsContentSecurityPolicy : ContentSecurityPolicy;
-            headers["Referrer-Policy"] = "same-origin";
-        }
-
+        headers.ContentSecurityPolicy = context.Request.Path.StartsWithSegments("/docs", StringComparison.Ordinal) ? DocsContentSecurityPolicy : ContentSecurityPolicy;
+        headers["Referrer-Policy"] = "same-origin";
         return next(context);
     }
 

@@ -64,6 +64,5 @@ public sealed record FlashSaleView(
 [JsonSerializable(typeof(Page<FlashSaleView>))]
 [JsonSerializable(typeof(CreateFlashSaleRequest))]
 [JsonSerializable(typeof(AddStockRequest))]
-[JsonSerializable(typeof(ClaimRequest))]
 [JsonSerializable(typeof(ClaimView))]
 public sealed partial class FlashSalesJson : JsonSerializerContext;

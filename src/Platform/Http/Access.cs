@@ -71,7 +71,7 @@ public sealed class Access(UserTokens tokens, string adminKey)
         var bearer = request.Headers.Authorization;
         if (bearer.Count == 1 && bearer[0] is { } value && value.StartsWith("Bearer ", StringComparison.OrdinalIgnoreCase))
         {
-            return tokens.UserOf(value[7..]) is { } user ? new Caller(user) : null;
+            return tokens.UserOf(value.AsSpan(7)) is { } user ? new Caller(user) : null;
         }
 
         var key = request.Headers["X-Api-Key"];

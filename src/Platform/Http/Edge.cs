@@ -11,6 +11,7 @@ public sealed partial class Edge(ILogger<Edge> log)
 {
     public async Task InvokeAsync(HttpContext context, RequestDelegate next)
     {
+        context.Response.Headers.XContentTypeOptions = "nosniff";
         try
         {
             await next(context);

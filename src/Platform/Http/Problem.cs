@@ -1,4 +1,6 @@
+using System.Buffers;
 using System.Collections.Frozen;
+using System.Globalization;
 using System.Text.Json;
 using Microsoft.AspNetCore.Http;
 
@@ -14,6 +16,7 @@ public sealed class Problem(int status, string code, string title, string detail
 
     // A refusal that is told a million times (sold out) is one object and is written once.
     private byte[]? rendered;
+    private string? retryAfter;
 
     public string Code => code;
 
@@ -34,7 +37,7 @@ public sealed class Problem(int status, string code, string title, string detail
 
     public static Problem NotFound(string what) => new(404, "not-found", "Not found", $"There is no such {what}, or it is not yours.");
 
-    public async Task ExecuteAsync(HttpContext httpContext)
+    public Task ExecuteAsync(HttpContext httpContext)
     {
         var response = httpContext.Response;
         response.StatusCode = status;
@@ -43,12 +46,13 @@ public sealed class Problem(int status, string code, string title, string detail
         response.Headers.XContentTypeOptions = "nosniff"; // said here too: an exception's answer starts from cleared headers
         if (RetryAfter is { } wait)
         {
-            response.Headers.RetryAfter = ((long)Math.Ceiling(wait.TotalSeconds)).ToString();
+            response.Headers.RetryAfter = retryAfter ??= ((long)Math.Ceiling(wait.TotalSeconds)).ToString(CultureInfo.InvariantCulture);
         }
 
         var body = rendered ??= Render();
         response.ContentLength = body.Length;
-        await response.Body.WriteAsync(body, httpContext.RequestAborted);
+        response.BodyWriter.Write(body); // sent when the request ends
+        return Task.CompletedTask;
     }
 
     private byte[] Render()

@@ -2,14 +2,17 @@ using System.Diagnostics;
 using System.Globalization;
 using Sluice.Platform.Hosting;
 using Sluice.Platform.Redis;
+using Sluice.Platform.WriteQueue;
 using StackExchange.Redis;
 
 namespace Sluice.Platform.Pools;
 
-/// <summary>One request for units on its way.</summary>
-internal sealed class PendingClaim(string userId, int units, string key, long claimId)
-    : TaskCompletionSource<ClaimAnswer>(TaskCreationOptions.RunContinuationsAsynchronously)
+/// <summary>One request for units on its way. What awaits its task runs inside <see cref="Tell"/>, on a thread that has others of the batch to tell: it must be short.</summary>
+internal sealed class PendingClaim(string userId, int units, string key, long claimId) : TaskCompletionSource<ClaimAnswer?>
 {
+    private ClaimAnswer answer;
+    private Exception? failure;
+
     public string UserId => userId;
 
     public int Units => units;
@@ -17,13 +20,68 @@ internal sealed class PendingClaim(string userId, int units, string key, long cl
     public string Key => key;
 
     public long ClaimId => claimId;
+
+    /// <summary>Notes what there is to tell; nobody is told yet.</summary>
+    public void Note(ClaimAnswer says) => answer = says;
+
+    /// <summary>Notes that the outcome is not known.</summary>
+    public void Fail(Exception says) => failure = says;
+
+    public void Tell()
+    {
+        if (failure is not null)
+        {
+            TrySetException(failure);
+        }
+        else
+        {
+            TrySetResult(answer);
+        }
+    }
+}
+
+/// <summary>
+/// A share of a batch whose requests are answered one after the other on one thread. A work item for each request would cost more than the claim itself;
+/// one for the whole batch would leave the other cores idle.
+/// </summary>
+internal sealed class Told(List<PendingClaim> batch, int from, int to) : IThreadPoolWorkItem
+{
+    /// <summary>Fewer than this are not worth a thread of their own.</summary>
+    private const int ShareMin = 8;
+
+    /// <summary>Tells the last share on the calling thread.</summary>
+    public static void TellAll(List<PendingClaim>? batch)
+    {
+        if (batch is null)
+        {
+            return;
+        }
+
+        var share = Math.Max(ShareMin, (batch.Count + Environment.ProcessorCount - 1) / Environment.ProcessorCount);
+        var from = 0;
+        for (; from + share < batch.Count; from += share)
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(new Told(batch, from, from + share), preferLocal: false);
+        }
+
+        new Told(batch, from, batch.Count).Execute();
+    }
+
+    public void Execute()
+    {
+        for (var i = from; i < to; i++)
+        {
+            batch[i].Tell();
+        }
+    }
 }
 
 /// <summary>
 /// Claims of one pool on their way to Redis. While one script call is in flight, further requests gather and form the next call: the busier, the larger the calls,
 /// and no request ever waits for a timer. One call carries the ack barrier for all of its claims.
 /// </summary>
-internal sealed class ClaimBatcher(long poolId, PoolKeys keys, RedisConnection redis, PoolRebuilder rebuilder, PoolsOptions options, PoolMetrics metrics, int lagMax, Action<long, long> onAnswer)
+internal sealed class ClaimBatcher(
+    long poolId, PoolKeys keys, RedisConnection redis, PoolRebuilder rebuilder, QueueSignal queueSignal, PoolsOptions options, PoolMetrics metrics, int lagMax, Action<long, long> onAnswer)
 {
     private static readonly RedisScript ClaimScript = RedisScript.Load("Claim.lua");
 
@@ -32,7 +90,7 @@ internal sealed class ClaimBatcher(long poolId, PoolKeys keys, RedisConnection r
     private bool running;
 
     /// <summary>Queues a request and returns; its task completes with the answer, or with <see cref="DependencyUnavailableException"/> when the outcome is not known.</summary>
-    public Task<ClaimAnswer> Add(PendingClaim claim)
+    public Task<ClaimAnswer?> Add(PendingClaim claim)
     {
         lock (waitingLock)
         {
@@ -56,21 +114,29 @@ internal sealed class ClaimBatcher(long poolId, PoolKeys keys, RedisConnection r
 
     private async Task RunAsync()
     {
+        List<PendingClaim>? answered = null;
         while (TakeBatch() is { } batch)
         {
+            // The next call is on its way before anybody of the last one is told.
+            var asking = AskAsync(batch, mayRebuild: true);
+            Told.TellAll(answered);
             try
             {
-                await AskAsync(batch, mayRebuild: true);
+                await asking;
             }
             catch (Exception e)
             {
                 // Every waiting request gets the failure, and the next batch tries anew. The HTTP edge knows what to say.
                 foreach (var claim in batch)
                 {
-                    claim.TrySetException(e);
+                    claim.Fail(e);
                 }
             }
+
+            answered = batch;
         }
+
+        Told.TellAll(answered);
     }
 
     private List<PendingClaim>? TakeBatch()
@@ -127,6 +193,7 @@ internal sealed class ClaimBatcher(long poolId, PoolKeys keys, RedisConnection r
             FaultPoints.Reach("claim.scripted");
             await redis.BarrierAsync();
             FaultPoints.Reach("claim.logged");
+            queueSignal.Ring();
         }
 
         metrics.Answered(letters, Stopwatch.GetElapsedTime(started));
@@ -145,34 +212,34 @@ internal sealed class ClaimBatcher(long poolId, PoolKeys keys, RedisConnection r
             switch (letters[i])
             {
                 case 'A':
-                    claim.TrySetResult(new(ClaimOutcome.Accepted, [claim.ClaimId], IsReleased: false, left));
+                    claim.Note(new(ClaimOutcome.Accepted, [claim.ClaimId], IsReleased: false, left));
                     break;
                 case 'S':
-                    claim.TrySetResult(Found(ClaimOutcome.AlreadyClaimed, (string)answer[detail++]!, left));
+                    claim.Note(Found(ClaimOutcome.AlreadyClaimed, (string)answer[detail++]!, left));
                     break;
                 case 'K':
-                    claim.TrySetResult(Found(ClaimOutcome.KeyReused, (string)answer[detail++]!, left));
+                    claim.Note(Found(ClaimOutcome.KeyReused, (string)answer[detail++]!, left));
                     break;
                 case 'L':
-                    claim.TrySetResult(Found(ClaimOutcome.LimitReached, (string)answer[detail++]!, left));
+                    claim.Note(Found(ClaimOutcome.LimitReached, (string)answer[detail++]!, left));
                     break;
                 case 'X':
-                    claim.TrySetResult(new(ClaimOutcome.SoldOut, [], IsReleased: false, left));
+                    claim.Note(new(ClaimOutcome.SoldOut, [], IsReleased: false, left));
                     break;
                 case 'N':
-                    claim.TrySetResult(new(ClaimOutcome.NotOpen, [], IsReleased: false, left));
+                    claim.Note(new(ClaimOutcome.NotOpen, [], IsReleased: false, left));
                     break;
                 case 'C':
-                    claim.TrySetResult(new(ClaimOutcome.Closed, [], IsReleased: false, left));
+                    claim.Note(new(ClaimOutcome.Closed, [], IsReleased: false, left));
                     break;
                 case 'P':
-                    claim.TrySetResult(new(ClaimOutcome.Paused, [], IsReleased: false, left));
+                    claim.Note(new(ClaimOutcome.Paused, [], IsReleased: false, left));
                     break;
                 case 'Q':
-                    claim.TrySetException(new DependencyUnavailableException("queue", $"{lagMax} claims of pool {poolId} wait to be written; nothing was accepted."));
+                    claim.Fail(new DependencyUnavailableException("queue", $"{lagMax} claims of pool {poolId} wait to be written; nothing was accepted."));
                     break;
                 default:
-                    claim.TrySetException(new DependencyUnavailableException("redis", $"pool {poolId} is being rebuilt; nothing was accepted."));
+                    claim.Fail(new DependencyUnavailableException("redis", $"pool {poolId} is being rebuilt; nothing was accepted."));
                     break;
             }
         }

@@ -21,37 +21,24 @@ public sealed class PoolClaims(
     /// <param name="key">The caller's idempotency key (16–64 of <c>A–Z a–z 0–9 _ -</c>), or null.</param>
     /// <returns>The answer, or null when there is no such pool.</returns>
     /// <exception cref="DependencyUnavailableException">Redis (or, with <see cref="Durability.Committed"/>, SQL) did not answer: whether the claim was taken is unknown until the same key is asked again.</exception>
-    public async ValueTask<ClaimAnswer?> ClaimAsync(long poolId, string kind, string userId, int units, string? key)
+    public ValueTask<ClaimAnswer?> ClaimAsync(long poolId, string kind, string userId, int units, string? key)
     {
-        if (!lanes.TryGetValue(poolId, out var lane))
+        return lanes.TryGetValue(poolId, out var lane) ? AskAsync(lane) : FindAndAskAsync();
+
+        async ValueTask<ClaimAnswer?> FindAndAskAsync() =>
+            await pools.FindAsync(poolId) is { } pool ? await AskAsync(lanes.GetOrAdd(poolId, _ => NewLane(poolId, pool.Kind))) : null;
+
+        ValueTask<ClaimAnswer?> AskAsync(Lane of)
         {
-            if (await pools.FindAsync(poolId) is not { } pool)
+            if (of.Kind != kind)
             {
-                return null;
+                return default;
             }
 
-            lane = lanes.GetOrAdd(poolId, _ => NewLane(poolId, pool.Kind));
+            // Step 2: into the batch that forms while the one before is in flight.
+            var answer = of.Batcher.Add(new PendingClaim(userId, units, key ?? "", ids.Next(userId)));
+            return new(options.Durability == Durability.Logged ? answer : CommittedAsync(answer));
         }
-
-        if (lane.Kind != kind)
-        {
-            return null;
-        }
-
-        // Step 2: into the batch that forms while the one before is in flight.
-        var answer = await lane.Batcher.Add(new PendingClaim(userId, units, key ?? "", ids.Next(userId)));
-        if (answer.Outcome == ClaimOutcome.Accepted)
-        {
-            queueSignal.Ring();
-        }
-
-        if (options.Durability == Durability.Committed && answer is { Outcome: ClaimOutcome.Accepted or ClaimOutcome.AlreadyClaimed, IsReleased: false } &&
-            await waiters.WaitAsync(answer.ClaimIds[0], options.CommitWaitMax, CancellationToken.None) is null or ClaimState.Rejected)
-        {
-            throw new DependencyUnavailableException("sql", "the claim is logged but not committed; ask again with the same key.");
-        }
-
-        return answer;
     }
 
     /// <summary>Step 1: true when this user can be told "sold out" at once, without reading the request any further. Touches neither Redis nor SQL.</summary>
@@ -66,11 +53,20 @@ public sealed class PoolClaims(
         }
     }
 
+    private async Task<ClaimAnswer?> CommittedAsync(Task<ClaimAnswer?> asked)
+    {
+        var answer = await asked;
+        return answer is { Outcome: ClaimOutcome.Accepted or ClaimOutcome.AlreadyClaimed, IsReleased: false } held &&
+            await waiters.WaitAsync(held.ClaimIds[0], options.CommitWaitMax, CancellationToken.None) is null or ClaimState.Rejected
+            ? throw new DependencyUnavailableException("sql", "the claim is logged but not committed; ask again with the same key.")
+            : answer;
+    }
+
     private Lane NewLane(long poolId, string kind)
     {
         var keys = new PoolKeys(poolId);
         var soldOut = new SoldOutBelief(keys, redis, options, time);
-        return new Lane(new ClaimBatcher(poolId, keys, redis, rebuilder, options, metrics, queueOptions.LagMax, soldOut.Hear), soldOut, kind);
+        return new Lane(new ClaimBatcher(poolId, keys, redis, rebuilder, queueSignal, options, metrics, queueOptions.LagMax, soldOut.Hear), soldOut, kind);
     }
 
     private sealed record Lane(ClaimBatcher Batcher, SoldOutBelief SoldOut, string Kind);
