@@ -54,7 +54,11 @@ internal sealed class Node : IAsyncDisposable
         var modules = Choose(node.Modules);
         Directory.CreateDirectory(node.Data);
 
-        var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory, ApplicationName = "sluice" });
+        // Settings are read once, by Settings. Watching for changes would also watch a data folder inside this one, at the cost of the half of every write.
+        var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions
+        {
+            ContentRootPath = AppContext.BaseDirectory, ApplicationName = "sluice", Args = ["--hostBuilder:reloadConfigOnChange=false"],
+        });
         builder.Logging.ClearProviders().AddSimpleConsole(console =>
         {
             console.SingleLine = true;

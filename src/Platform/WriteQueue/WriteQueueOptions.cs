@@ -5,8 +5,8 @@ namespace Sluice.Platform.WriteQueue;
 /// <summary>Bounds of the write queue.</summary>
 public sealed class WriteQueueOptions
 {
-    /// <summary>Entries in one SQL transaction, 1–4,000.</summary>
-    [Range(1, 4_000)] public int BatchRowsMax { get; init; } = 1_000;
+    /// <summary>Entries in one SQL transaction, 1–4,000. As many as wait, so a larger bound delays nobody; users come in no order, and a large batch writes an index page once for many of them.</summary>
+    [Range(1, 4_000)] public int BatchRowsMax { get; init; } = 4_000;
 
     /// <summary>Entries that may wait in one partition; above it claims are answered 503 <c>queue-full</c>.</summary>
     [Range(1, 100_000_000)] public int LagMax { get; init; } = 2_000_000;
