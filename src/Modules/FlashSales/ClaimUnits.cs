@@ -24,7 +24,7 @@ internal static class ClaimUnits
 
     public static void Map(IEndpointRouteBuilder routes) => routes.MapPost("/v1/flash-sales/{id}/claims", HandleAsync).For(AccessRule.User)
         .WithMetadata(new BodyLimit(BodyBytesMax), new RequestBody(typeof(ClaimRequest), IsRequired: false))
-        .WithTags("Claims").WithSummary("Claim units of a sale").Produces<ClaimView>(202).Produces<ClaimView>(201).Produces<ClaimView>(200);
+        .WithTags("Claims").WithSummary("Claim units of a sale").DescribeClaims();
 
     private static async Task<IResult> HandleAsync(string id, HttpContext context, PoolClaims claims, ClaimWaiters waiters, ClaimViews views, UserRateLimit rateLimit)
     {
