@@ -94,9 +94,18 @@ internal static class ApiProblems
         yield return (500, "internal-error");
     }
 
-    private static Dictionary<string, IOpenApiHeader>? HeadersOf(int status) => status is 429 or 503
-        ? new(StringComparer.Ordinal) { ["Retry-After"] = new OpenApiHeader { Description = "Seconds until asking again makes sense.", Schema = new OpenApiSchema { Type = JsonSchemaType.Integer } } }
-        : null;
+    private static Dictionary<string, IOpenApiHeader>? HeadersOf(int status)
+    {
+        return status switch
+        {
+            401 => Header("WWW-Authenticate", "How to say who is asking.", JsonSchemaType.String),
+            429 or 503 => Header("Retry-After", "Seconds until asking again makes sense.", JsonSchemaType.Integer),
+            _ => null,
+        };
+
+        static Dictionary<string, IOpenApiHeader> Header(string name, string says, JsonSchemaType type) =>
+            new(StringComparer.Ordinal) { [name] = new OpenApiHeader { Description = says, Schema = new OpenApiSchema { Type = type } } };
+    }
 
     private static OpenApiSchema Code(IEnumerable<string> codes) => new() { Type = JsonSchemaType.String, Enum = [.. codes.Select(code => (JsonNode)code)] };
 

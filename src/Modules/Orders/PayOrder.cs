@@ -47,15 +47,15 @@ internal sealed class PayOrder(Database database, string secret, TimeProvider ti
 
     private async Task<IResult> CallbackAsync(string id, HttpContext context)
     {
-        if (!context.Request.HasJsonContentType())
-        {
-            return Problem.NotJson;
-        }
-
         var body = await ReadBodyAsync(context);
         if (!IsSigned(context.Request.Headers["Sluice-Signature"], body))
         {
-            return new Problem(401, "bad-signature", "Not signed", "Sluice-Signature must be 't=<unix seconds>,v1=<hex HMAC-SHA256 of \"<t>.<body>\">', at most 5 minutes old.");
+            return new Problem(401, "bad-signature", "Not signed", "Sluice-Signature must be 't=<unix seconds>,v1=<hex HMAC-SHA256 of \"<t>.<body>\">', at most 5 minutes old.") { Challenges = ["Sluice-Signature"] };
+        }
+
+        if (!context.Request.HasJsonContentType())
+        {
+            return Problem.NotJson;
         }
 
         var callback = JsonSerializer.Deserialize(body, OrdersJson.Default.PaymentCallback);

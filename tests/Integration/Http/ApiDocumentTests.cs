@@ -70,6 +70,7 @@ public sealed class ApiDocumentTests(HttpShop shop)
             Check(!(operation.HasBody || operation.Takes("path") || operation.Takes("query")) || operation.Problems.Any(problem => problem[0] == '4'), "a refusal of what it takes");
             Check(operation.Responses.All(response => response.Key[0] is not ('4' or '5') || response.Value!["content"]?["application/problem+json"]?["schema"] is not null), "a problem for each refusal");
             Check(operation.Responses.All(response => response.Key is not ("429" or "503") || operation.Tells(int.Parse(response.Key), "Retry-After")), "Retry-After where it comes");
+            Check(operation.Responses["401"] is null || operation.Tells(401, "WWW-Authenticate"), "how to say who is asking");
             Check(operation.Takes("header", "Idempotency-Key") == operation.Problems.Contains("422 idempotency-key-reused"), "Idempotency-Key with its refusal");
 
             void Check(bool holds, string what)
