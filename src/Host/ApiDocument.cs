@@ -13,6 +13,18 @@ internal static class ApiDocument
 {
     private const string UserToken = "userToken", ApiKey = "apiKey";
 
+    private static readonly (string Name, string Says)[] Tags =
+    [
+        ("Users", "Tokens for the shop's users; guests of the demo."),
+        ("Flash sales", "Make, open, pause, close and refill sales; look at them."),
+        ("Claims", "Take units of a sale, and see what became of it."),
+        ("Orders", "What a written claim is: paid, cancelled or expired."),
+        ("Proof", "Signed certificates that count a sale."),
+        ("Pools", "Sales from the inside, for the shop's servers."),
+        ("Catalog", "What a sale's page shows besides the sale."),
+        ("Health", "Whether a node runs and can take claims."),
+    ];
+
     public static void Describe(OpenApiOptions options)
     {
         options.AddDocumentTransformer((document, _, _) =>
@@ -29,6 +41,8 @@ internal static class ApiDocument
                 [UserToken] = new OpenApiSecurityScheme { Type = SecuritySchemeType.Http, Scheme = "bearer", BearerFormat = "JWT", Description = "A user's token from POST /v1/tokens" },
                 [ApiKey] = new OpenApiSecurityScheme { Type = SecuritySchemeType.ApiKey, In = ParameterLocation.Header, Name = "X-Api-Key", Description = "The shop's server; the key is in <data>/admin.key" },
             };
+            // In the order in which a shop meets them, not in which modules map their routes.
+            document.Tags = Tags.Select(tag => new OpenApiTag { Name = tag.Name, Description = tag.Says }).ToHashSet();
             ApiProblems.AddSchema(document);
             return Task.CompletedTask;
         });

@@ -18,27 +18,18 @@ public sealed class PageExamplesTests
         var examples = PageExample.Of(page);
         Assert.Contains(examples, example => example.ShownAs is not null);
         using var folder = new TempFolder();
-        var port = FreePort.Next();
-        var environment = new Dictionary<string, string> { ["SLUICE_NO_BUILD"] = "1", ["no_proxy"] = "*" };
+        var environment = new Dictionary<string, string>(ServerProcess.QuickStart) { ["SLUICE_NO_BUILD"] = "1", ["no_proxy"] = "*" };
         File.CreateSymbolicLink(folder.File("sluice"), Path.Combine(Programs.Root, "sluice"));
 
         // ./sluice becomes the server: the process id stays the same.
-        await using var server = ChildProcess.Start(folder.File("sluice"), ["serve", "--urls", $"http://127.0.0.1:{port}", "--data", "data"], environment, folder.Path);
-        using var http = new HttpClient { BaseAddress = new Uri($"http://127.0.0.1:{port}") };
-        await Eventually.TrueAsync(
-            async () =>
-            {
-                Assert.False(server.HasExited, $"The server ended: {server.Output}");
-                using var ready = await http.GetAsync("/health/ready");
-                return ready.IsSuccessStatusCode;
-            },
-            "the server is ready");
+        await using var server = new ServerProcess(folder.File("sluice"), ["serve", "--data", "data"], folder.Path);
+        await server.StartAsync(environment);
 
         // Each example is read into the same shell, and what it prints goes to a file of its own.
         var session = new StringBuilder("set -eo pipefail\n");
         for (var i = 0; i < examples.Count; i++)
         {
-            await File.WriteAllTextAsync(folder.File($"{i}.sh"), examples[i].Commands.Replace("localhost:8080", $"127.0.0.1:{port}", StringComparison.Ordinal));
+            await File.WriteAllTextAsync(folder.File($"{i}.sh"), examples[i].Commands.Replace("localhost:8080", $"127.0.0.1:{server.Port}", StringComparison.Ordinal));
             session.Append(CultureInfo.InvariantCulture, $". ./{i}.sh >{i}.out 2>{i}.err\n");
         }
 
