@@ -21,7 +21,7 @@ internal sealed record Crowd(string TokenPrefix, string UserPrefix, int Users)
 
     /// <param name="everybodyInEachThread">Each thread has all users, so that every user asks once through each thread, at about the same time.</param>
     public static async Task<Crowd> MakeAsync(
-        SluiceServer server, TemporaryFolder folder, int users, int threads, UserOrder order, CancellationToken cancel, bool everybodyInEachThread = false, string name = "crowd")
+        SluiceServer server, TempFolder folder, int users, int threads, UserOrder order, CancellationToken cancel, bool everybodyInEachThread = false, string name = "crowd")
     {
         var tokenFiles = Open($"{name}-tokens");
         var userFiles = Open($"{name}-users");

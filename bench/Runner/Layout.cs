@@ -21,23 +21,5 @@ internal sealed class Layout
     public string Scripts { get; }
     public string Results { get; }
 
-    public static Layout Find()
-    {
-        for (var folder = new DirectoryInfo(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
-        {
-            if (File.Exists(Path.Combine(folder.FullName, "Sluice.slnx"))) return new Layout(folder.FullName);
-        }
-
-        throw new BenchException("Sluice.slnx was not found above this program: run it from its repository.");
-    }
-}
-
-/// <summary>A folder for one server's data or one run's files; gone at the end.</summary>
-internal sealed class TemporaryFolder : IDisposable
-{
-    public string Path { get; } = Directory.CreateTempSubdirectory("sluice-bench-").FullName;
-
-    public string File(string name) => System.IO.Path.Combine(Path, name);
-
-    public void Dispose() => Directory.Delete(Path, recursive: true);
+    public static Layout Find() => new(Programs.Root);
 }

@@ -11,7 +11,7 @@ internal sealed record BenchOptions(int Rounds, double Seconds, int Connections,
 internal sealed class Rig : IAsyncDisposable
 {
     private readonly List<IAsyncDisposable> servers = [];
-    private readonly TemporaryFolder folder = new();
+    private readonly TempFolder folder = new();
 
     public Rig(Layout layout, BenchOptions options)
     {
@@ -23,22 +23,22 @@ internal sealed class Rig : IAsyncDisposable
     public Layout Layout { get; }
     public BenchOptions Options { get; }
     public Wrk Wrk { get; }
-    public TemporaryFolder Folder => folder;
+    public TempFolder Folder => folder;
 
     public async Task<SluiceServer> SluiceAsync(CancellationToken cancel, string dataFolder = "sluice") =>
         Keep(await SluiceServer.StartAsync(Layout, folder.File(dataFolder), cancel));
 
-    public async Task<HttpServer> BareAsync(CancellationToken cancel) =>
-        Keep(await HttpServer.StartAsync("bare", [Layout.Baseline, "bare"], cancel));
+    public async Task<ServerProcess> BareAsync(CancellationToken cancel) =>
+        Keep(await ProgramRun.ServerAsync([Layout.Baseline, "bare"], cancel));
 
-    public async Task<HttpServer> TextbookAsync(CancellationToken cancel) =>
-        Keep(await HttpServer.StartAsync("textbook", [Layout.Baseline, "textbook", "--data", folder.File("textbook")], cancel));
+    public async Task<ServerProcess> TextbookAsync(CancellationToken cancel) =>
+        Keep(await ProgramRun.ServerAsync([Layout.Baseline, "textbook", "--data", folder.File("textbook")], cancel));
 
     public Task<Crowd> CrowdAsync(SluiceServer server, int users, CancellationToken cancel, string name = "crowd") =>
         Crowd.MakeAsync(server, folder, users, Options.Threads, Options.Users, cancel, name: name);
 
     /// <summary>A contender that is a load of wrk on one server and nothing else.</summary>
-    public Contender Load(string name, Child app, string script, string url, params string[] arguments) => new(name, async cancel =>
+    public Contender Load(string name, ChildProcess app, string script, string url, params string[] arguments) => new(name, async cancel =>
     {
         var before = app.CpuTime();
         var wrk = await Wrk.RunAsync(script, url, Options.Seconds, cancel, arguments);
@@ -47,13 +47,13 @@ internal sealed class Rig : IAsyncDisposable
         return Sample.Of(wrk, cpu);
     });
 
-    public Contender BareGet(HttpServer bare) => Load("bare GET", bare.Child, "get.lua", bare.Url, "path=/bare");
+    public Contender BareGet(ServerProcess bare) => Load("bare GET", bare.Process, "get.lua", bare.Url, "path=/bare");
 
-    public Contender BarePost(HttpServer bare) => Load("bare POST", bare.Child, "bare-post.lua", bare.Url);
+    public Contender BarePost(ServerProcess bare) => Load("bare POST", bare.Process, "bare-post.lua", bare.Url);
 
     /// <summary>The bare POST with the bytes of a claim, token included: what a claim costs beyond being received and answered.</summary>
-    public Contender BarePostSameBytes(HttpServer bare, Crowd crowd) =>
-        Load("bare POST, a claim's bytes", bare.Child, "bare-post.lua", bare.Url, $"tokens={crowd.TokenPrefix}");
+    public Contender BarePostSameBytes(ServerProcess bare, Crowd crowd) =>
+        Load("bare POST, a claim's bytes", bare.Process, "bare-post.lua", bare.Url, $"tokens={crowd.TokenPrefix}");
 
     public static void Require(bool holds, string otherwise)
     {

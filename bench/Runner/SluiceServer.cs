@@ -10,18 +10,18 @@ internal sealed class SluiceServer : IAsyncDisposable
 
     private static readonly TimeSpan SettleTimeMax = TimeSpan.FromMinutes(10);
 
-    private readonly HttpServer server;
+    private readonly ServerProcess server;
 
-    private SluiceServer(HttpServer server) => this.server = server;
+    private SluiceServer(ServerProcess server) => this.server = server;
 
-    public Child Child => server.Child;
+    public ChildProcess Process => server.Process;
     public string Url => server.Url;
     public HttpClient Http => server.Http;
 
     public static async Task<SluiceServer> StartAsync(
         Layout layout, string dataFolder, CancellationToken cancel, IReadOnlyDictionary<string, string>? environment = null)
     {
-        var node = await HttpServer.StartAsync("sluice", [layout.Server, "serve", "--data", dataFolder], cancel, environment);
+        var node = await ProgramRun.ServerAsync([layout.Server, "serve", "--data", dataFolder], cancel, environment);
         var key = (await File.ReadAllTextAsync(Path.Combine(dataFolder, "admin.key"), cancel)).Trim();
         node.Http.DefaultRequestHeaders.Add("X-Api-Key", key);
         return new SluiceServer(node);
@@ -75,7 +75,7 @@ internal sealed class SluiceServer : IAsyncDisposable
             if (pool.QueueDepth == 0) return pool;
             if (TimeProvider.System.GetElapsedTime(started) > SettleTimeMax)
             {
-                throw new BenchException($"{pool.QueueDepth} claims still wait after {SettleTimeMax.TotalMinutes:F0} minutes.\n{Child.Tail()}");
+                throw new BenchException($"{pool.QueueDepth} claims still wait after {SettleTimeMax.TotalMinutes:F0} minutes.\n{Process.Output}");
             }
 
             await Task.Delay(poll ?? TimeSpan.FromMilliseconds(20), TimeProvider.System, cancel);

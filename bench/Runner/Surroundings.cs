@@ -15,9 +15,9 @@ internal static class Surroundings
     public static async Task<Versions> VersionsAsync(Layout layout, CancellationToken cancel)
     {
         var limit = TimeSpan.FromSeconds(10);
-        var commit = (await Child.RunAsync("git", "git", ["-C", layout.Root, "describe", "--always", "--dirty"], limit, cancel)).Trim();
+        var commit = (await ProgramRun.ToEndAsync("git", "git", ["-C", layout.Root, "describe", "--always", "--dirty"], limit, cancel)).Trim();
         // "wrk -v" prints its version and ends with 1, as if it had been asked wrongly.
-        var wrk = (await Child.RunAsync("wrk", "wrk", ["-v"], limit, cancel, otherGoodExitCode: 1)).Split('\n')[0].Split(' ');
+        var wrk = (await ProgramRun.ToEndAsync("wrk", "wrk", ["-v"], limit, cancel, otherGoodExitCode: 1)).Split('\n')[0].Split(' ');
         return new Versions(commit, Environment.Version.ToString(), wrk.Length > 1 ? wrk[1] : "unknown");
     }
 

@@ -21,7 +21,7 @@ internal static class TwentyRuns
     public static async Task<int> RunAsync(int runs, int buyers, int stockUnits, string tool, CancellationToken cancel)
     {
         var layout = Layout.Find();
-        using var folder = new TemporaryFolder();
+        using var folder = new TempFolder();
         await using var sluice = await SluiceServer.StartAsync(layout, folder.File("data"), cancel);
         Crowd? crowd = null;
         if (tool != "rush")
@@ -51,7 +51,7 @@ internal static class TwentyRuns
     }
 
     private static async Task<Outcome> WrkAsync(
-        Layout layout, SluiceServer sluice, TemporaryFolder folder, Crowd crowd, int run, int stockUnits, CancellationToken cancel)
+        Layout layout, SluiceServer sluice, TempFolder folder, Crowd crowd, int run, int stockUnits, CancellationToken cancel)
     {
         var sale = await sluice.OpenSaleAsync(stockUnits, cancel, PerUserLimit);
         var wrk = new Wrk(layout, WrkThreads, WrkConnections);
@@ -72,12 +72,12 @@ internal static class TwentyRuns
     }
 
     private static async Task<Outcome> RushAsync(
-        Layout layout, SluiceServer sluice, TemporaryFolder folder, int buyers, int stockUnits, CancellationToken cancel)
+        Layout layout, SluiceServer sluice, TempFolder folder, int buyers, int stockUnits, CancellationToken cancel)
     {
         // Opened by the load tester itself: some of its buyers knock too early.
         var sale = await sluice.DraftSaleAsync(stockUnits, cancel, PerUserLimit);
         var ledger = folder.File("ledger.csv");
-        var output = await Child.RunAsync("rush", "dotnet",
+        var output = await ProgramRun.ToEndAsync("rush", "dotnet",
             [
                 layout.Rush, "--url", sluice.Url, "--sale", sale.Id, "--api-key-file", folder.File("data/admin.key"), "--open-at-start",
                 "--buyers", buyers.ToString(CultureInfo.InvariantCulture), "--duration", RushSeconds, "--ledger", ledger, "--json", "--quiet",

@@ -14,7 +14,7 @@ internal sealed class Wrk(Layout layout, int threads, int connections)
         RunAsync(script, url, seconds, interruptWhen: null, arguments, cancel);
 
     /// <summary>Runs claims.lua until every buyer is answered, or <paramref name="secondsMax"/> are over.</summary>
-    public Task<WrkSummary> RunAllAsync(string url, double secondsMax, TemporaryFolder folder, CancellationToken cancel, params string[] arguments)
+    public Task<WrkSummary> RunAllAsync(string url, double secondsMax, TempFolder folder, CancellationToken cancel, params string[] arguments)
     {
         var finished = Enumerable.Range(0, threads).Select(thread => folder.File(string.Create(CultureInfo.InvariantCulture, $"finished-{thread}.txt"))).ToArray();
         foreach (var file in finished) File.Delete(file);
@@ -26,7 +26,7 @@ internal sealed class Wrk(Layout layout, int threads, int connections)
         string script, string url, double seconds, Func<bool>? interruptWhen, string[] arguments, CancellationToken cancel)
     {
         var duration = (int)Math.Ceiling(seconds);
-        var output = await Child.RunAsync("wrk", "wrk",
+        var output = await ProgramRun.ToEndAsync("wrk", "wrk",
             [
                 $"-t{threads.ToString(CultureInfo.InvariantCulture)}", $"-c{connections.ToString(CultureInfo.InvariantCulture)}",
                 $"-d{duration.ToString(CultureInfo.InvariantCulture)}s", "--timeout", "20s",

@@ -11,8 +11,10 @@ internal static class Health
 {
     public static void Map(IEndpointRouteBuilder routes)
     {
-        routes.MapGet("/health/live", () => Results.Text("live")).For(AccessRule.Public).ExcludeFromDescription();
-        routes.MapGet("/health/ready", ReadyAsync).For(AccessRule.Public).ExcludeFromDescription();
+        routes.MapGet("/health/live", () => Results.Text("live")).For(AccessRule.Public)
+            .WithTags("Health").WithSummary("The process runs").Produces<string>(200, "text/plain").WithoutEngines();
+        routes.MapGet("/health/ready", ReadyAsync).For(AccessRule.Public)
+            .WithTags("Health").WithSummary("It can take claims, or what is missing").Produces<string>(200, "text/plain").WithoutEngines().Refuses(503, "not-ready");
     }
 
     private static async Task<IResult> ReadyAsync(NodeOptions node, Database database, RedisConnection redis, PoolKeeper keeper)

@@ -170,18 +170,20 @@ internal sealed class Node : IAsyncDisposable
 
         // Only what is no API call is a page, and looked for on the disk.
         app.UseWhen(context => !context.Request.Path.StartsWithSegments("/v1", StringComparison.Ordinal), StaticPages.Use);
+        app.Use(HeadRequests.InvokeAsync);
         app.UseRouting();
-        app.Use(Bodies.InvokeAsync);
         app.Use(access.InvokeAsync);
+        app.Use(Bodies.InvokeAsync);
 
         Health.Map(app);
         app.MapPrometheusScrapingEndpoint("/metrics").For(AccessRule.Public);
         if (node.Roles.HasFlag(Roles.Api))
         {
-            PoolRoutes.Map(app);
+            var routes = app.ReadAfterAccess();
+            PoolRoutes.Map(routes);
             foreach (var module in modules)
             {
-                module.MapEndpoints(app);
+                module.MapEndpoints(routes);
             }
 
             app.MapOpenApi("/openapi/v1.json").For(AccessRule.Public);

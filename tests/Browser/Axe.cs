@@ -13,7 +13,7 @@ internal sealed class Axe
 
     public static async Task<Axe> LoadAsync()
     {
-        var folder = Path.Combine(Repository.Root, "tests", "Browser");
+        var folder = Path.Combine(Programs.Root, "tests", "Browser");
         var script = Path.Combine(folder, "node_modules", "axe-core", "axe.min.js");
         if (!File.Exists(script))
             await InstallAsync(folder);

@@ -7,14 +7,15 @@ namespace Sluice.Tests.Browser;
 /// <summary>A running shop, a browser to visit it with, and the shop owner's side of the HTTP API.</summary>
 public sealed class Shop : IAsyncLifetime
 {
-    private Server? _server;
+    private readonly TempFolder _data = new();
+    private ServerProcess? _server;
     private Axe? _axe;
     private IPlaywright? _playwright;
     private IBrowser? _browser;
     private HttpClient? _owner;
     private HttpClient? _anybody;
 
-    internal Uri Address => _server!.Address;
+    internal Uri Address => new(_server!.Url);
 
     internal Axe Axe => _axe!;
 
@@ -22,10 +23,11 @@ public sealed class Shop : IAsyncLifetime
     {
         Assertions.SetDefaultExpectTimeout(20_000);
         _axe = await Axe.LoadAsync();
-        _server = await Server.StartAsync();
+        _server = new ServerProcess("dotnet", [Programs.Server, "serve", "--data", _data.Path, "--demo"]);
+        await _server.StartAsync(ServerProcess.QuickStart);
         _anybody = new HttpClient { BaseAddress = Address };
         _owner = new HttpClient { BaseAddress = Address };
-        _owner.DefaultRequestHeaders.Add("X-Api-Key", _server.AdminKey);
+        _owner.DefaultRequestHeaders.Add("X-Api-Key", (await File.ReadAllTextAsync(_data.File("admin.key"))).Trim());
         _playwright = await Playwright.CreateAsync();
         _browser = await _playwright.Chromium.LaunchAsync(new()
         {
@@ -43,6 +45,7 @@ public sealed class Shop : IAsyncLifetime
         _anybody?.Dispose();
         if (_server is not null)
             await _server.DisposeAsync();
+        _data.Dispose();
     }
 
     /// <summary>A new visitor with empty storage, on a phone unless a width is given.</summary>

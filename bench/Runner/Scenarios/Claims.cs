@@ -26,9 +26,9 @@ internal static class Claims
     private static async Task<Sample> MeasureAsync(Rig rig, SluiceServer sluice, Crowd crowd, CancellationToken cancel)
     {
         var sale = await sluice.OpenSaleAsync(HugeStockUnits, cancel);
-        var before = sluice.Child.CpuTime();
+        var before = sluice.Process.CpuTime();
         var wrk = await SendAsync(rig, sluice, sale, crowd, cancel);
-        var cpu = sluice.Child.CpuTime() - before;
+        var cpu = sluice.Process.CpuTime() - before;
 
         // What the worker has not written yet must not run on in the next contender's round.
         await sluice.DrainedAsync(sale.PoolId, cancel);

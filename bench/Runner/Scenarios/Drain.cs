@@ -32,14 +32,14 @@ internal static class Drain
 
     private static async Task<Sample> MeasureAsync(Rig rig, string keys, Crowd crowd, CancellationToken cancel)
     {
-        using var data = new TemporaryFolder();
+        using var data = new TempFolder();
         foreach (var key in Directory.EnumerateFiles(keys, "*.key")) File.Copy(key, data.File(Path.GetFileName(key)));
 
         Sale sale;
         TimeSpan startCpu;
         await using (var api = await SluiceServer.StartAsync(rig.Layout, data.Path, cancel, WithoutWorker))
         {
-            startCpu = api.Child.CpuTime();
+            startCpu = api.Process.CpuTime();
             sale = await api.OpenSaleAsync(Claims.HugeStockUnits, cancel);
             await Claims.SendAsync(rig, api, sale, crowd, cancel);
             var waiting = await api.PoolAsync(sale.PoolId, cancel);
@@ -48,7 +48,7 @@ internal static class Drain
 
         await using var worker = await SluiceServer.StartAsync(rig.Layout, data.Path, cancel);
         await worker.DrainedAsync(sale.PoolId, cancel);
-        var cpu = worker.Child.CpuTime() - startCpu;
+        var cpu = worker.Process.CpuTime() - startCpu;
         var certificate = await worker.SettledCertificateAsync(sale.PoolId, cancel);
         Rig.Require(certificate.Verdict == "holds", $"the certificate says {certificate.Verdict}");
         var (rows, seconds) = Written(data.File("sluice.db"), sale.PoolId);
@@ -76,9 +76,9 @@ internal static class Drain
 
     private static async Task<Sample> MeasureLimitAsync(Rig rig, CancellationToken cancel)
     {
-        using var data = new TemporaryFolder();
+        using var data = new TempFolder();
         var rows = (rig.Options.CrowdUsers / 2).ToString(CultureInfo.InvariantCulture);
-        var output = await Child.RunAsync("insert-limit", "dotnet",
+        var output = await ProgramRun.ToEndAsync("insert-limit", "dotnet",
             [rig.Layout.Baseline, "insert-limit", "--data", data.Path, "--rows", rows, "--users", rig.Options.Users == UserOrder.Ordered ? "ordered" : "scattered"],
             TimeSpan.FromMinutes(5), cancel);
         var limit = JsonSerializer.Deserialize(output, Wire.Default.InsertLimitResult)!;

@@ -23,12 +23,12 @@ internal static class DurableOrders
     private static async Task<Sample> MeasureAsync(Rig rig, SluiceServer sluice, Crowd crowd, CancellationToken cancel)
     {
         var sale = await sluice.OpenSaleAsync(Claims.HugeStockUnits, cancel);
-        var before = sluice.Child.CpuTime();
+        var before = sluice.Process.CpuTime();
         var watch = Stopwatch.StartNew();
         var wrk = await Claims.SendAsync(rig, sluice, sale, crowd, cancel);
         var drained = await sluice.DrainedAsync(sale.PoolId, cancel);
         watch.Stop();
-        var cpu = sluice.Child.CpuTime() - before;
+        var cpu = sluice.Process.CpuTime() - before;
 
         var orders = drained.CapacityUnits - drained.LeftUnits;
         var certificate = await sluice.SettledCertificateAsync(sale.PoolId, cancel);
@@ -37,15 +37,15 @@ internal static class DurableOrders
         return new Sample(orders / watch.Elapsed.TotalSeconds, orders, cpu.TotalMicroseconds / orders, wrk.CpuSeconds * 1e6 / orders, wrk.P99Ms);
     }
 
-    private static async Task<Sample> MeasureTextbookAsync(Rig rig, HttpServer textbook, long sale, Crowd crowd, CancellationToken cancel)
+    private static async Task<Sample> MeasureTextbookAsync(Rig rig, ServerProcess textbook, long sale, Crowd crowd, CancellationToken cancel)
     {
         var path = string.Create(CultureInfo.InvariantCulture, $"/textbook/{sale}");
         using var opened = await textbook.Http.PutAsync($"{path}?stock={Claims.HugeStockUnits}", content: null, cancel);
         Rig.Require(opened.IsSuccessStatusCode, $"the textbook's sale could not be opened: {opened.StatusCode}");
 
-        var before = textbook.Child.CpuTime();
+        var before = textbook.Process.CpuTime();
         var wrk = await rig.Wrk.RunAsync("claims.lua", textbook.Url, rig.Options.Seconds, cancel, $"path={path}/claims", $"tokens={crowd.UserPrefix}");
-        var cpu = textbook.Child.CpuTime() - before;
+        var cpu = textbook.Process.CpuTime() - before;
         Rig.Require(wrk is { ErrorStatuses: 0, SocketErrors: 0, Timeouts: 0 } && wrk.Count("exhausted") == 0, $"the textbook refused: {wrk}");
         return Sample.Of(wrk, cpu);
     }

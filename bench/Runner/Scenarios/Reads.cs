@@ -14,8 +14,8 @@ internal static class Reads
 
         return new Plan("reads", "GET of a sale, in full and as 304, to a bare GET of 1 KB.",
             [
-                rig.Load("sale", sluice.Child, "get.lua", sluice.Url, $"path={path}"),
-                rig.Load("sale, 304", sluice.Child, "get.lua", sluice.Url, $"path={path}", $"etag={etag}"),
+                rig.Load("sale", sluice.Process, "get.lua", sluice.Url, $"path={path}"),
+                rig.Load("sale, 304", sluice.Process, "get.lua", sluice.Url, $"path={path}", $"etag={etag}"),
                 rig.BareGet(bare),
             ],
             [

@@ -40,10 +40,10 @@ internal static class SoldOut
 
     private static async Task<Sample> MeasureAsync(Rig rig, SluiceServer sluice, Sale sale, Crowd crowd, CancellationToken cancel)
     {
-        var before = sluice.Child.CpuTime();
+        var before = sluice.Process.CpuTime();
         var wrk = await rig.Wrk.RunAsync("sold-out.lua", sluice.Url, rig.Options.Seconds, cancel,
             $"path=/v1/flash-sales/{sale.Id}/claims", $"tokens={crowd.TokenPrefix}");
-        var cpu = sluice.Child.CpuTime() - before;
+        var cpu = sluice.Process.CpuTime() - before;
         Rig.Require(wrk.ErrorStatuses == wrk.Requests && wrk is { SocketErrors: 0, Timeouts: 0 }, $"not every answer was a refusal: {wrk}");
 
         // wrk only knows that a status was an error. These few say which.

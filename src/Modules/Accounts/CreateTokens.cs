@@ -18,7 +18,7 @@ internal static class CreateTokens
     private const int UserIdsMax = 1_000;
 
     public static void Map(IEndpointRouteBuilder routes) => routes.MapPost("/v1/tokens", Handle).For(AccessRule.Server)
-        .WithMetadata(new BodyLimit(128 * 1024)).WithTags("Users").WithSummary("Tokens for the shop's own user ids").Produces<TokenAnswer>();
+        .WithMetadata(new BodyLimit(128 * 1024)).WithTags("Users").WithSummary("Tokens for the shop's own user ids").Produces<TokenAnswer>().WithoutEngines();
 
     private static IResult Handle(TokenRequest request, UserTokens tokens, AccountsOptions options, TimeProvider time)
     {

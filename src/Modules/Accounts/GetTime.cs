@@ -11,7 +11,7 @@ public sealed record TimeAnswer(string Now);
 internal static class GetTime
 {
     public static void Map(IEndpointRouteBuilder routes) => routes.MapGet("/v1/time", Handle).For(AccessRule.Public)
-        .WithTags("Users").WithSummary("The server's clock").Produces<TimeAnswer>();
+        .WithTags("Users").WithSummary("The server's clock").Produces<TimeAnswer>().WithoutEngines();
 
     private static IResult Handle(HttpContext context, TimeProvider time)
     {

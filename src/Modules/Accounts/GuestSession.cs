@@ -13,7 +13,8 @@ internal static class GuestSession
     private static long secondAndCount;
 
     public static void Map(IEndpointRouteBuilder routes) => routes.MapPost("/v1/guest-sessions", Handle).For(AccessRule.Public)
-        .WithTags("Users").WithSummary("Become a guest (demo)").Produces<GuestAnswer>(201);
+        .WithTags("Users").WithSummary("Become a guest (demo)").Produces<GuestAnswer>(201).WithoutEngines()
+        .Refuses(404, "guests-off").Refuses(429, "rate-limited");
 
     private static IResult Handle(UserTokens tokens, AccountsOptions options, TimeProvider time)
     {

@@ -1,3 +1,4 @@
+using System.ComponentModel.DataAnnotations;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Dapper;
@@ -26,7 +27,7 @@ public sealed class CatalogModule : IModule
     public void MapEndpoints(IEndpointRouteBuilder routes)
     {
         routes.MapPut("/v1/products/{sku}", Products.PutAsync).For(AccessRule.Server).WithTags("Catalog").WithSummary("Make or change a product").Produces<ProductView>();
-        routes.MapGet("/v1/products/{sku}", Products.GetAsync).For(AccessRule.Public).WithTags("Catalog").WithSummary("One product").Produces<ProductView>();
+        routes.MapGet("/v1/products/{sku}", Products.GetAsync).For(AccessRule.Public).WithTags("Catalog").WithSummary("One product").Produces<ProductView>().IsVersioned();
     }
 
     public void AddWorkers(IServiceCollection services)
@@ -34,7 +35,7 @@ public sealed class CatalogModule : IModule
     }
 }
 
-public sealed record ProductRequest(string? Title, string? Description, string? ImageUrl);
+public sealed record ProductRequest([property: Required] string? Title, string? Description, string? ImageUrl);
 
 [method: Dapper.ExplicitConstructor]
 public sealed record ProductView(string Sku, string Title, string? Description, string? ImageUrl, long Version);

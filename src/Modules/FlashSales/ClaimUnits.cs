@@ -35,7 +35,7 @@ internal sealed class ClaimUnits(PoolClaims claims, ClaimWaiters waiters, ClaimV
     public static void Map(IEndpointRouteBuilder routes) => routes
         .MapPost("/v1/flash-sales/{id}/claims", ActivatorUtilities.CreateInstance<ClaimUnits>(routes.ServiceProvider).HandleAsync).For(AccessRule.User)
         .WithMetadata(new BodyLimit(BodyBytesMax), new RequestBody(typeof(ClaimRequest), IsRequired: false)).DisableHttpMetrics()
-        .WithTags("Claims").WithSummary("Claim units of a sale").Produces<ClaimView>(202).Produces<ClaimView>(201).Produces<ClaimView>(200);
+        .WithTags("Claims").WithSummary("Claim units of a sale").DescribeClaims();
 
     // No async method for those who are refused at once: the crowd that came too late is the largest part of a sale.
     private Task HandleAsync(string id, HttpContext context)

@@ -1,3 +1,4 @@
+using System.ComponentModel.DataAnnotations;
 using System.Data.Common;
 using System.Text.Json;
 using Dapper;
@@ -11,12 +12,12 @@ using Sluice.Platform.Pools;
 namespace Sluice.Modules.FlashSales;
 
 public sealed record CreateFlashSaleRequest(
-    string? Sku,
-    string? Title,
-    long? PriceCents,
+    [property: Required] string? Sku,
+    [property: Required] string? Title,
+    [property: Required] long? PriceCents,
     long? ListPriceCents,
-    string? Currency,
-    long? StockUnits,
+    [property: Required] string? Currency,
+    [property: Required] long? StockUnits,
     int? PerUserLimit,
     string? OpensAt,
     string? ClosesAt,
@@ -31,7 +32,8 @@ internal static class CreateFlashSale
     private static readonly TimeSpan PaymentTimeoutDefault = TimeSpan.FromMinutes(15), PaymentTimeoutMin = TimeSpan.FromSeconds(1), PaymentTimeoutMax = TimeSpan.FromDays(7);
 
     public static void Map(IEndpointRouteBuilder routes) => routes.MapPost("/v1/flash-sales", HandleAsync).For(AccessRule.Server)
-        .WithTags("Flash sales").WithSummary("Make a sale").Produces<FlashSaleView>(201).Produces<FlashSaleView>(200);
+        .WithTags("Flash sales").WithSummary("Make a sale").Produces<FlashSaleView>(201).Produces<FlashSaleView>(200)
+        .TakesIdempotencyKey().TellsWhere(201, "The sale.").TellsWhere(200, "The sale.");
 
     private static async Task<IResult> HandleAsync(
         CreateFlashSaleRequest request, HttpContext context, Idempotency idempotency, PoolStore pools, SaleBoard board, ClaimIds ids, TimeProvider time)

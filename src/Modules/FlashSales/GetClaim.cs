@@ -72,7 +72,8 @@ internal static class GetClaim
     private const int WaitSecondsMax = 20;
 
     public static void Map(IEndpointRouteBuilder routes) => routes.MapGet("/v1/claims/{id}", HandleAsync).For(AccessRule.UserOrServer)
-        .WithTags("Claims").WithSummary("What became of a claim").Produces<ClaimView>();
+        .WithTags("Claims").WithSummary("What became of a claim").Produces<ClaimView>(200, "application/json", "text/event-stream")
+        .TakesQuery("wait", "Answer when the claim is no longer held, or after so many seconds, 0 to 20.", "20");
 
     private static async Task<IResult> HandleAsync(string id, HttpContext context, ClaimViews views, ClaimWaiters waiters)
     {

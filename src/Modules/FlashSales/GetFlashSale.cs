@@ -11,8 +11,8 @@ internal static class GetFlashSale
 {
     public static void Map(IEndpointRouteBuilder routes)
     {
-        routes.MapGet("/v1/flash-sales", ListAsync).For(AccessRule.Public).WithTags("Flash sales").WithSummary("The newest sales").Produces<Page<FlashSaleView>>();
-        routes.MapGet("/v1/flash-sales/{id}", GetAsync).For(AccessRule.Public).WithTags("Flash sales").WithSummary("One sale").Produces<FlashSaleView>();
+        routes.MapGet("/v1/flash-sales", ListAsync).For(AccessRule.Public).WithTags("Flash sales").WithSummary("The newest sales").Produces<Page<FlashSaleView>>().IsVersioned();
+        routes.MapGet("/v1/flash-sales/{id}", GetAsync).For(AccessRule.Public).WithTags("Flash sales").WithSummary("One sale").Produces<FlashSaleView>().IsVersioned();
     }
 
     private static async Task<IResult> ListAsync(HttpContext context, SaleBoard board)

@@ -1,3 +1,4 @@
+using System.ComponentModel.DataAnnotations;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
@@ -8,7 +9,7 @@ using Sluice.Platform.Sql;
 
 namespace Sluice.Modules.FlashSales;
 
-public sealed record AddStockRequest(long? AddUnits);
+public sealed record AddStockRequest([property: Required] long? AddUnits);
 
 /// <summary><c>POST /v1/flash-sales/{id}/open | pause | close | stock</c>: the operator's hands, before and during the sale. SQL first, then Redis.</summary>
 internal static class OperateFlashSale
@@ -20,12 +21,13 @@ internal static class OperateFlashSale
         Gate("open", Platform.Pools.Gate.Open, "Open now, or go on after a pause");
         Gate("pause", Platform.Pools.Gate.Paused, "Pause; claims are answered 409 'paused'");
         Gate("close", Platform.Pools.Gate.Closed, "Close for good");
-        routes.MapPost("/v1/flash-sales/{id}/stock", AddStockAsync).For(AccessRule.Server).WithTags("Flash sales").WithSummary("Add units, in mid-sale too").Produces<FlashSaleView>();
+        routes.MapPost("/v1/flash-sales/{id}/stock", AddStockAsync).For(AccessRule.Server).WithTags("Flash sales").WithSummary("Add units, in mid-sale too").Produces<FlashSaleView>()
+            .TakesIdempotencyKey().Refuses(409, "closed");
 
         void Gate(string verb, Gate gate, string summary) => routes
             .MapPost($"/v1/flash-sales/{{id}}/{verb}", (string id, Database database, PoolStore pools, SaleBoard board, TimeProvider time) =>
                 SetGateAsync(id, gate, database, pools, board, time))
-            .For(AccessRule.Server).WithTags("Flash sales").WithSummary(summary).Produces<FlashSaleView>();
+            .For(AccessRule.Server).WithTags("Flash sales").WithSummary(summary).Produces<FlashSaleView>().Refuses(409, "closed");
     }
 
     private static async Task<IResult> SetGateAsync(string id, Gate gate, Database database, PoolStore pools, SaleBoard board, TimeProvider time)

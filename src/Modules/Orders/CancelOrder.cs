@@ -16,7 +16,7 @@ namespace Sluice.Modules.Orders;
 internal static class CancelOrder
 {
     public static void Map(IEndpointRouteBuilder routes) => routes.MapPost("/v1/orders/{id}/cancel", HandleAsync).For(AccessRule.User)
-        .WithTags("Orders").WithSummary("Cancel an unpaid order; its units go back to the sale").Produces<OrderView>();
+        .WithTags("Orders").WithSummary("Cancel an unpaid order; its units go back to the sale").Produces<OrderView>().Refuses(409, "order-paid");
 
     private static async Task<IResult> HandleAsync(string id, HttpContext context, Database database, CloseOrder close)
     {

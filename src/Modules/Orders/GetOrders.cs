@@ -16,7 +16,8 @@ internal static class GetOrders
 
     public static void Map(IEndpointRouteBuilder routes)
     {
-        routes.MapGet("/v1/orders", ListAsync).For(AccessRule.User).WithTags("Orders").WithSummary("The caller's orders, newest first").Produces<Page<OrderView>>();
+        routes.MapGet("/v1/orders", ListAsync).For(AccessRule.User).WithTags("Orders").WithSummary("The caller's orders, newest first").Produces<Page<OrderView>>()
+            .TakesQuery("limit", $"1 to {PageMax}; {PageDefault} unless given.", "40").TakesQuery("cursor", "What nextCursor said.", "236126107336710912");
         routes.MapGet("/v1/orders/{id}", GetAsync).For(AccessRule.User).WithTags("Orders").WithSummary("One order of the caller").Produces<OrderView>();
     }
 

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.ComponentModel.DataAnnotations;
 using System.Data.Common;
 using System.Globalization;
 using System.Security.Cryptography;
@@ -14,7 +15,7 @@ using Sluice.Platform.Sql;
 
 namespace Sluice.Modules.Orders;
 
-public sealed record PaymentCallback(string? PaymentId, long? AmountCents, string? Currency);
+public sealed record PaymentCallback([property: Required] string? PaymentId, [property: Required] long? AmountCents, [property: Required] string? Currency);
 
 /// <param name="Outcome"><c>applied</c>, <c>already-applied</c>, <c>refund-due</c>.</param>
 public sealed record PaymentAnswer(string Outcome, OrderView Order);
@@ -35,22 +36,26 @@ internal sealed class PayOrder(Database database, string secret, TimeProvider ti
     {
         routes.MapPost("/v1/orders/{id}/pay", (string id, HttpContext context, PayOrder pay) => pay.CallbackAsync(id, context)).For(AccessRule.Public)
             .WithMetadata(new BodyLimit(BodyBytesMax), new RequestBody(typeof(PaymentCallback), IsRequired: true))
-            .WithTags("Orders").WithSummary("The payment provider's signed callback").Produces<PaymentAnswer>();
+            .WithTags("Orders").WithSummary("The payment provider's signed callback").Produces<PaymentAnswer>()
+            .TakesHeader(
+                "Sluice-Signature", "t=<unix seconds>,v1=<hex HMAC-SHA256 of \"<t>.<body>\" under the payment secret>, at most 5 minutes old.",
+                "t=1795377600,v1=9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")
+            .Refuses(401, "bad-signature").Refuses(422, "amount-mismatch", "payment-of-another-order");
         routes.MapPost("/v1/orders/{id}/test-payment", (string id, HttpContext context, PayOrder pay, OrdersOptions options) => pay.TestAsync(id, context, options))
-            .For(AccessRule.User).WithTags("Orders").WithSummary("Play the payment provider (demo)").Produces<PaymentAnswer>();
+            .For(AccessRule.User).WithTags("Orders").WithSummary("Play the payment provider (demo)").Produces<PaymentAnswer>().Refuses(404, "test-payments-off");
     }
 
     private async Task<IResult> CallbackAsync(string id, HttpContext context)
     {
-        if (!context.Request.HasJsonContentType())
-        {
-            return Problem.NotJson;
-        }
-
         var body = await ReadBodyAsync(context);
         if (!IsSigned(context.Request.Headers["Sluice-Signature"], body))
         {
-            return new Problem(401, "bad-signature", "Not signed", "Sluice-Signature must be 't=<unix seconds>,v1=<hex HMAC-SHA256 of \"<t>.<body>\">', at most 5 minutes old.");
+            return new Problem(401, "bad-signature", "Not signed", "Sluice-Signature must be 't=<unix seconds>,v1=<hex HMAC-SHA256 of \"<t>.<body>\">', at most 5 minutes old.") { Challenges = ["Sluice-Signature"] };
+        }
+
+        if (!context.Request.HasJsonContentType())
+        {
+            return Problem.NotJson;
         }
 
         var callback = JsonSerializer.Deserialize(body, OrdersJson.Default.PaymentCallback);

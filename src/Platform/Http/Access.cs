@@ -48,9 +48,9 @@ public sealed class Access(UserTokens tokens, string adminKey)
         var refusal = (rule, caller) switch
         {
             (null, _) => new Problem(403, "forbidden", "Forbidden", "This route is not open to anybody."),
-            (_, null) when rule == AccessRule.User => Unauthorized("Send a user token: 'Authorization: Bearer …'. It may have expired; the shop makes a new one."),
-            (_, null) when rule == AccessRule.Server => Unauthorized("Send the API key: 'X-Api-Key: …'."),
-            (_, null) => Unauthorized("Send a user token or the API key."),
+            (_, null) when rule == AccessRule.User => Unauthorized("Send a user token: 'Authorization: Bearer …'. It may have expired; the shop makes a new one.", "Bearer"),
+            (_, null) when rule == AccessRule.Server => Unauthorized("Send the API key: 'X-Api-Key: …'.", "ApiKey"),
+            (_, null) => Unauthorized("Send a user token or the API key.", "Bearer", "ApiKey"),
             (AccessRule.User, { IsServer: true }) => new Problem(403, "forbidden", "Forbidden", "This route acts for a user: send that user's token, not the API key."),
             (AccessRule.Server, { IsServer: false }) => new Problem(403, "forbidden", "Forbidden", "This route is for the shop's servers: send the API key."),
             _ => null,
@@ -63,7 +63,7 @@ public sealed class Access(UserTokens tokens, string adminKey)
         context.Features.Set(caller);
         return next(context);
 
-        static Problem Unauthorized(string detail) => new(401, "unauthorized", "Who are you?", detail);
+        static Problem Unauthorized(string detail, params string[] challenges) => new(401, "unauthorized", "Who are you?", detail) { Challenges = challenges };
     }
 
     private Caller? CallerOf(HttpRequest request)

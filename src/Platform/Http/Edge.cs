@@ -17,6 +17,7 @@ public sealed partial class Edge(ILogger<Edge> log)
             await next(context);
             if (context.Response is { StatusCode: >= 400, HasStarted: false, ContentType: null, ContentLength: null } bare)
             {
+                HeadRequests.Allow(bare);
                 await OfStatus(bare.StatusCode).ExecuteAsync(context);
             }
         }

@@ -27,6 +27,9 @@ public sealed class Problem(int status, string code, string title, string detail
     /// <summary>When asking again makes sense; becomes <c>Retry-After</c> in whole seconds, rounded up.</summary>
     public TimeSpan? RetryAfter { get; init; }
 
+    /// <summary>How to say who is asking; becomes <c>WWW-Authenticate</c>, which each 401 has (RFC 9110).</summary>
+    public IReadOnlyList<string> Challenges { get; init; } = [];
+
     /// <summary>Further members, e.g. <c>leftUnits</c>. Values: string, long, or list of strings.</summary>
     public IReadOnlyDictionary<string, object> More { get; init; } = FrozenDictionary<string, object>.Empty;
 
@@ -44,6 +47,11 @@ public sealed class Problem(int status, string code, string title, string detail
         response.ContentType = "application/problem+json";
         response.Headers.CacheControl = "no-store";
         response.Headers.XContentTypeOptions = "nosniff"; // said here too: an exception's answer starts from cleared headers
+        if (Challenges.Count > 0)
+        {
+            response.Headers.WWWAuthenticate = Challenges.ToArray();
+        }
+
         if (RetryAfter is { } wait)
         {
             response.Headers.RetryAfter = retryAfter ??= ((long)Math.Ceiling(wait.TotalSeconds)).ToString(CultureInfo.InvariantCulture);

@@ -1,3 +1,4 @@
+using System.ComponentModel.DataAnnotations;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Dapper;
@@ -17,7 +18,7 @@ public sealed record PoolView(
 
 public sealed record PoolName(string Id, string Kind, string Title, string State);
 
-public sealed record ClaimsLookup(IReadOnlyList<string>? ClaimIds);
+public sealed record ClaimsLookup([property: Required] IReadOnlyList<string>? ClaimIds);
 
 public sealed record ClaimRowView(string ClaimId, string UserId, string PoolId, int Units, string State, string? Reason, string? OrderId);
 
@@ -37,7 +38,7 @@ public static class PoolRoutes
         routes.MapGet("/v1/pools/{id}/certificate", CertificateAsync).For(AccessRule.Public).WithTags("Proof")
             .WithSummary("The pool's certificate, signed").Produces<SignedCertificate>();
         routes.MapGet("/.well-known/sluice-keys", (Certificates certificates) => Results.Text(certificates.PublicKeys().ToJsonString(), "application/jwk-set+json"))
-            .For(AccessRule.Public).WithTags("Proof").WithSummary("The public keys that certificates are signed with (JWK set)");
+            .For(AccessRule.Public).WithTags("Proof").WithSummary("The public keys that certificates are signed with (JWK set)").WithoutEngines();
         routes.MapGet("/v1/pools", ListAsync).For(AccessRule.Server).WithTags("Pools").WithSummary("Every pool, newest first").Produces<Page<PoolName>>();
         routes.MapGet("/v1/pools/{id}", PoolAsync).For(AccessRule.Server).WithTags("Pools").WithSummary("A pool from the inside: units left, queue, dead letters").Produces<PoolView>();
         routes.MapPost("/v1/claims/lookup", LookupAsync).For(AccessRule.Server).WithTags("Pools").WithSummary("Up to 1,000 claims as SQL has them").Produces<Page<ClaimRowView>>();

@@ -36,7 +36,7 @@ public sealed partial class ScriptSourceTests
     [Fact]
     public void Source_NeverOpensATransaction_SoNoScriptRunsInsideMulti()
     {
-        var sources = Directory.EnumerateFiles(Path.Combine(Servers.Programs.Root, "src"), "*.cs", SearchOption.AllDirectories).ToList();
+        var sources = Directory.EnumerateFiles(Path.Combine(Programs.Root, "src"), "*.cs", SearchOption.AllDirectories).ToList();
         Assert.NotEmpty(sources);
         Assert.All(sources, source => Assert.DoesNotMatch(@"\.CreateTransaction\s*\(|""MULTI""", File.ReadAllText(source)));
     }

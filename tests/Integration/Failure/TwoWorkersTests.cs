@@ -16,15 +16,15 @@ public sealed class TwoWorkersTests(ITestOutputHelper output)
         await using var cluster = await Cluster.StartAsync(Drills.Fault(point, "stop", pass));
 
         // The other sleeps until the first is where the drill wants it.
-        await cluster.Second.Process.StopAsync();
+        cluster.Second.Process.Stop();
         await cluster.Rush.PressOnceAsync();
         await Eventually.TrueAsync(() => Cluster.IsFrozenAsync(cluster.First), "the first worker is frozen");
-        await cluster.Second.Process.ContinueAsync();
+        cluster.Second.Process.Continue();
         var audited = await cluster.Ledger.AuditAsync(cluster.Api);
         Assert.Equal(Stock, audited.Sold);
 
         // It wakes with a batch in its hands that was written long ago, and ends in order: that batch is finished then.
-        await cluster.First.Process.ContinueAsync();
+        cluster.First.Process.Continue();
         Assert.Equal(0, await cluster.First.Process.TerminateAsync());
         var after = await cluster.Ledger.AuditAsync(cluster.Api);
         Assert.Equal(audited.Rows.Count, after.Rows.Count);
@@ -36,19 +36,19 @@ public sealed class TwoWorkersTests(ITestOutputHelper output)
     {
         await using var cluster = await Cluster.StartAsync(Drills.Fault("queue.committed", "stop", 1));
         using var early = new Rush(cluster.Api, cluster.Ledger, [.. cluster.Buyers.Take(Stock / 2)]);
-        await cluster.Second.Process.StopAsync();
+        cluster.Second.Process.Stop();
         await early.PressOnceAsync();
         await Eventually.TrueAsync(() => Cluster.IsFrozenAsync(cluster.First), "the first worker is frozen between its commit and its acknowledgement");
-        await cluster.Second.Process.ContinueAsync();
+        cluster.Second.Process.Continue();
         await cluster.Ledger.AuditAsync(cluster.Api);
 
         // The other has acknowledged that batch long ago. Now new claims wait in the queue, nobody has written them, and the first wakes and acknowledges: not these.
-        await cluster.Second.Process.StopAsync();
+        cluster.Second.Process.Stop();
         await cluster.Rush.PressOnceAsync();
-        await cluster.First.Process.ContinueAsync();
+        cluster.First.Process.Continue();
         var audited = await cluster.Ledger.AuditAsync(cluster.Api);
         Assert.Equal(Stock, audited.Sold);
-        await cluster.Second.Process.ContinueAsync();
+        cluster.Second.Process.Continue();
         output.WriteLine($"{cluster.Ledger.Count} acknowledged, 0 doubled, 0 lost");
     }
 
@@ -61,9 +61,9 @@ public sealed class TwoWorkersTests(ITestOutputHelper output)
         for (var freeze = 0; freeze < 8; freeze++)
         {
             var worker = random.Next(2) == 0 ? cluster.First : cluster.Second;
-            await worker.Process.StopAsync();
+            worker.Process.Stop();
             await Drills.MomentAsync(random, 250);
-            await worker.Process.ContinueAsync();
+            worker.Process.Continue();
             await Drills.MomentAsync(random, 50);
         }
 
@@ -82,10 +82,10 @@ public sealed class TwoWorkersTests(ITestOutputHelper output)
         await using var cluster = await Cluster.StartAsync(Drills.Fault(point, "kill", pass));
 
         // The other one sleeps until this one is dead, so that it is this one that dies in mid-batch, however slow the machine is.
-        await cluster.Second.Process.StopAsync();
+        cluster.Second.Process.Stop();
         await cluster.Rush.PressOnceAsync();
         await cluster.First.Process.WaitAsync(TimeSpan.FromSeconds(60));
-        await cluster.Second.Process.ContinueAsync();
+        cluster.Second.Process.Continue();
         var audited = await cluster.Ledger.AuditAsync(cluster.Api);
         Assert.Equal(Stock, audited.Sold);
         output.WriteLine($"{point} {pass}: killed; the other wrote all {cluster.Ledger.Count}, 0 doubled, 0 lost");

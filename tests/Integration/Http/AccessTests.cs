@@ -80,8 +80,6 @@ public sealed class AccessTests(HttpShop shop)
     }
 
     [Theory]
-    [InlineData("/health/live")]
-    [InlineData("/health/ready")]
     [InlineData("/metrics")]
     [InlineData("/openapi/v1.json")]
     [InlineData("/docs/")]

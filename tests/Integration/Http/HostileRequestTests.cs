@@ -134,11 +134,13 @@ public sealed class HostileRequestTests(HttpShop shop) : IClassFixture<HttpShop>
     {
         var before = await shop.StateAsync();
         var wrong = new List<string>();
+        var documented = (await ApiDocumentTests.OperationsAsync(shop)).Single(operation => operation.Route == route).Problems.ToHashSet(StringComparer.Ordinal);
         foreach (var attempt in attempts(Corpus.Routes.Single(row => row.Route == route)))
         {
             var first = await attempt.SendAsync(shop);
             var second = await attempt.SendAsync(shop);
-            var says = first.WrongAsRefusal(attempt.Codes) ?? (first.Text == second.Text ? null : $"answered differently: {first.Text} then {second.Text}");
+            var says = first.WrongAsRefusal(attempt.Codes) ?? (first.Text == second.Text ? null : $"answered differently: {first.Text} then {second.Text}")
+                ?? (documented.Contains($"{first.Status} {first.Code}") ? null : $"the API document has no {first.Status} {first.Code} here");
             if (says is not null)
             {
                 wrong.Add($"{attempt.Name}: {says}");

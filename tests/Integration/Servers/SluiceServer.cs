@@ -12,28 +12,22 @@ namespace Sluice.Tests.Integration.Servers;
 public sealed class SluiceServer : IAsyncDisposable
 {
     private readonly TempFolder? ownFolder;
-    private readonly IReadOnlyList<string> settings;
-    private ChildProcess? process;
+    private readonly ServerProcess server;
 
     private SluiceServer(string? dataFolder, IReadOnlyList<string> settings)
     {
         ownFolder = dataFolder is null ? new TempFolder() : null;
         Data = dataFolder ?? ownFolder!.Path;
-        this.settings = settings;
-        Http = new HttpClient(new SocketsHttpHandler { MaxConnectionsPerServer = 64, PooledConnectionLifetime = TimeSpan.FromSeconds(30) })
-        {
-            BaseAddress = new Uri($"http://127.0.0.1:{Port}"),
-            Timeout = TimeSpan.FromSeconds(60),
-        };
+        server = new ServerProcess("dotnet", [Programs.Server, "serve", "--data", Data, .. settings.SelectMany(setting => new[] { "--set", setting })]);
     }
 
-    public int Port { get; } = FreePort.Next();
+    public int Port => server.Port;
 
     public string Data { get; }
 
-    public HttpClient Http { get; }
+    public HttpClient Http => server.Http;
 
-    public ChildProcess Process => process ?? throw new InvalidOperationException("Not started.");
+    public ChildProcess Process => server.Process;
 
     public string AdminKey => File.ReadAllText(Path.Combine(Data, "admin.key")).Trim();
 
@@ -45,8 +39,16 @@ public sealed class SluiceServer : IAsyncDisposable
     public static async Task<SluiceServer> StartAsync(IReadOnlyList<string>? settings = null, string? dataFolder = null, IReadOnlyDictionary<string, string>? environment = null)
     {
         var server = new SluiceServer(dataFolder, settings ?? []);
-        await server.BeginAsync(environment);
-        return server;
+        try
+        {
+            await server.BeginAsync(environment);
+            return server;
+        }
+        catch
+        {
+            await server.DisposeAsync();
+            throw;
+        }
     }
 
     /// <summary>Starts the process (again) and returns when it is ready.</summary>
@@ -57,25 +59,10 @@ public sealed class SluiceServer : IAsyncDisposable
     }
 
     /// <summary>Starts the process and does not wait.</summary>
-    public void Launch(IReadOnlyDictionary<string, string>? environment = null)
-    {
-        List<string> arguments = [Programs.Server, "serve", "--urls", $"http://127.0.0.1:{Port}", "--data", Data];
-        foreach (var setting in settings)
-        {
-            arguments.AddRange(["--set", setting]);
-        }
+    public void Launch(IReadOnlyDictionary<string, string>? environment = null) =>
+        server.Launch(ServerProcess.QuickStart.Concat(environment ?? new Dictionary<string, string>()).ToDictionary(StringComparer.Ordinal));
 
-        process = ChildProcess.Start("dotnet", arguments, environment);
-    }
-
-    public Task ReadyAsync() => Eventually.TrueAsync(
-        async () =>
-        {
-            Assert.False(Process.HasExited, $"The server ended with {(Process.HasExited ? Process.ExitCode : 0)}: {Process.Output}");
-            using var ready = await Http.GetAsync("/health/ready");
-            return ready.StatusCode == HttpStatusCode.OK;
-        },
-        "the server is ready");
+    public Task ReadyAsync() => server.ReadyAsync();
 
     /// <summary>kill -9.</summary>
     public Task KillAsync() => Process.KillAsync();
@@ -190,12 +177,9 @@ public sealed class SluiceServer : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        if (process is not null)
-        {
-            await process.DisposeAsync();
-        }
-
-        Http.Dispose();
+        // Killed, not asked: what it would still write nobody reads.
+        await server.Process.KillAsync();
+        await server.DisposeAsync();
         ownFolder?.Dispose();
     }
 
@@ -222,25 +206,4 @@ public sealed record Answer(int Status, string Text, TimeSpan? RetryAfter)
     public string? Code => Text.StartsWith('{') ? (string?)Json["code"] : null;
 
     public string ClaimId => (string)Json["claimId"]!;
-}
-
-/// <summary>The programs under test, as ./test has built them.</summary>
-public static class Programs
-{
-    public static string Root { get; } = FindRoot();
-
-    public static string Server => Path.Combine(Root, "artifacts/bin/Sluice.Host/release/sluice.dll");
-
-    public static string LoadTester => Path.Combine(Root, "artifacts/bin/Sluice.LoadTester/release/sluice-rush.dll");
-
-    private static string FindRoot()
-    {
-        var folder = AppContext.BaseDirectory;
-        while (!File.Exists(Path.Combine(folder, "Sluice.slnx")))
-        {
-            folder = Path.GetDirectoryName(folder) ?? throw new InvalidOperationException("Not inside the repository.");
-        }
-
-        return folder;
-    }
 }

@@ -44,6 +44,51 @@ public sealed partial class DocsTests
         Assert.Empty(paths.Where(path => !File.Exists(Path.Combine(SourceTree.Root, path))));
     }
 
+    public static TheoryData<string> Modules =>
+        new(Directory.GetDirectories(Path.Combine(SourceTree.Root, "src/Modules")).Select(folder => Path.GetFileName(folder)).Where(name => name is not ("obj" or "bin")));
+
+    [Theory]
+    [MemberData(nameof(Modules))]
+    public void ModulePage_NamesItsFilesRoutesAndTables_AndNoOthers(string module)
+    {
+        var folder = $"src/Modules/{module}";
+        var page = SourceTree.Read($"{folder}/README.md");
+        var files = SourceTree.Files(folder, "*.cs").ToDictionary(file => Path.GetRelativePath(folder, file), SourceTree.Read);
+        var source = string.Concat(files.Values);
+
+        Assert.Equal(
+            files.Keys.Order(StringComparer.Ordinal),
+            FileRow().Matches(page).SelectMany(row => SourceName().Matches(row.Value)).Select(name => name.Groups[1].Value).Order(StringComparer.Ordinal));
+
+        // A row may add verbs to its address: `…/{id}/open`, `/pause`.
+        var rows = RouteRow().Matches(page).Select(row => row.Value).ToList();
+        var routes = RouteMapped().Matches(source).Select(map => $"{map.Groups[1].Value.ToUpperInvariant()} {map.Groups[2].Value}").ToList();
+        Assert.NotEmpty(routes);
+        Assert.Empty(routes.Where(route => !rows.Any(row => row.Contains($"`{route}`", StringComparison.Ordinal))));
+        Assert.Empty(rows.SelectMany(row => RouteNamed().Matches(row)).Select(name => name.Groups[1].Value).Where(route => !routes.Contains(route) && !route.EndsWith("/open", StringComparison.Ordinal)));
+
+        Assert.Empty(TableMade().Matches(source).Select(table => table.Groups[1].Value).Where(table => !page.Contains($"`{table}`", StringComparison.Ordinal)));
+        Assert.InRange(page.Count(c => c == '\n'), 20, 80);
+    }
+
+    [GeneratedRegex(@"^\| `.+\.cs` \|", RegexOptions.Multiline)]
+    private static partial Regex FileRow();
+
+    [GeneratedRegex(@"`([A-Za-z0-9_/]+\.cs)`")]
+    private static partial Regex SourceName();
+
+    [GeneratedRegex(@"^\| `(?:GET|POST|PUT|DELETE) .+$", RegexOptions.Multiline)]
+    private static partial Regex RouteRow();
+
+    [GeneratedRegex(@"`((?:GET|POST|PUT|DELETE) [^`]+)`")]
+    private static partial Regex RouteNamed();
+
+    [GeneratedRegex(@"\.Map(Get|Post|Put|Delete)\(""([^""]+)""")]
+    private static partial Regex RouteMapped();
+
+    [GeneratedRegex(@"Create\.Table\(""(\w+)""")]
+    private static partial Regex TableMade();
+
     [GeneratedRegex(@"\[[^\]]*\]\(([^)\s]+)\)")]
     private static partial Regex Link();
 

@@ -2,7 +2,7 @@ using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Sockets;
 
-namespace Sluice.Tests.Integration.Servers;
+namespace Sluice.Tests.Servers;
 
 /// <summary>A port on loopback that nobody listens on, never given out twice in one test run.</summary>
 public static class FreePort

@@ -1,4 +1,4 @@
-namespace Sluice.Tests.Integration.Servers;
+namespace Sluice.Tests.Servers;
 
 /// <summary>A folder of one test's own, gone afterwards.</summary>
 public sealed class TempFolder : IDisposable
