@@ -1,15 +1,21 @@
+using System.Text.Json.Serialization;
+
 namespace Sluice.Bench.Runner;
 
 /// <summary>One round of one contender. CPU times are per request (claim, order, row) and come from the operating system's account of each process.</summary>
 /// <param name="PerSecond">What counts, per second.</param>
 /// <param name="Count">How many there were.</param>
 /// <param name="AppCpuMicros">CPU microseconds of the server's process for each; all of its threads, background work included.</param>
+/// <param name="EngineCpuMicros">The same of the Redis server; null where the engine runs inside the app's process.</param>
 /// <param name="ClientCpuMicros">The same of wrk.</param>
 /// <param name="P99Ms">Client-side, closed loop: how long 99 % of the answers took at most.</param>
-internal sealed record Sample(double PerSecond, long Count, double AppCpuMicros, double? ClientCpuMicros, double? P99Ms)
+internal sealed record Sample(double PerSecond, long Count, double AppCpuMicros, double? EngineCpuMicros, double? ClientCpuMicros, double? P99Ms)
 {
-    public static Sample Of(WrkSummary wrk, TimeSpan appCpu) => new(
-        wrk.PerSecond, wrk.Requests, appCpu.TotalMicroseconds / wrk.Requests, wrk.CpuSeconds * 1e6 / wrk.Requests, wrk.P99Ms);
+    /// <summary>What the serving side spends on each, app and engine together.</summary>
+    [JsonIgnore] public double ServerCpuMicros => AppCpuMicros + (EngineCpuMicros ?? 0);
+
+    public static Sample Of(WrkSummary wrk, TimeSpan appCpu, TimeSpan? engineCpu = null) => new(
+        wrk.PerSecond, wrk.Requests, appCpu.TotalMicroseconds / wrk.Requests, engineCpu?.TotalMicroseconds / wrk.Requests, wrk.CpuSeconds * 1e6 / wrk.Requests, wrk.P99Ms);
 }
 
 /// <summary>Something that is measured once in every round.</summary>
@@ -36,6 +42,7 @@ internal static class Paired
                 if (round > 0) samples[contender.Name].Add(sample);
                 Console.Error.WriteLine(
                     $"  {(round < 1 ? "warm-up" : $"round {round}"),-8} {contender.Name,-28} {sample.PerSecond,10:N0}/s  app {sample.AppCpuMicros,7:F1} µs"
+                    + (sample.EngineCpuMicros is { } engine ? $"  redis {engine,5:F1} µs" : "")
                     + (sample.P99Ms is { } p99 ? $"  p99 {p99,7:F1} ms" : ""));
             }
         }

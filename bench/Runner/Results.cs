@@ -9,9 +9,9 @@ namespace Sluice.Bench.Runner;
 internal sealed record Versions(string Sluice, string DotNet, string Wrk);
 internal sealed record Machine(string Cpu, int Cores, double MemoryGiB, string Os);
 internal sealed record Settings(int Rounds, double SecondsPerRound, int Connections, int WrkThreads, string UserIds);
-internal sealed record ContenderResult(string Name, double PerSecond, double AppCpuMicros, double? ClientCpuMicros, double? P99Ms, IReadOnlyList<Sample> Rounds);
+internal sealed record ContenderResult(string Name, double PerSecond, double AppCpuMicros, double? EngineCpuMicros, double? ClientCpuMicros, double? P99Ms, IReadOnlyList<Sample> Rounds);
 
-/// <param name="What"><c>throughput</c>: more is better; <c>app CPU</c>: less is better.</param>
+/// <param name="What"><c>throughput</c>: more is better; <c>server CPU</c> (app and engine): less is better.</param>
 internal sealed record RatioResult(string What, string Of, string To, double Median, double Min, double Max, double? Goal, bool? Reached, IReadOnlyList<double> Rounds);
 
 /// <summary>One scenario's outcome, as it is kept in bench/results. Every figure is a median over the rounds; the rounds are there too.</summary>
@@ -39,7 +39,7 @@ internal static class Results
         foreach (var comparison in plan.Comparisons)
         {
             Add("throughput", sample => sample.PerSecond, comparison.Goal, median => median >= comparison.Goal);
-            Add("app CPU", sample => sample.AppCpuMicros, comparison.CpuGoal, median => median <= comparison.CpuGoal);
+            Add("server CPU", sample => sample.ServerCpuMicros, comparison.CpuGoal, median => median <= comparison.CpuGoal);
 
             void Add(string what, Func<Sample, double> value, double? goal, Func<double, bool> reached)
             {
@@ -57,12 +57,14 @@ internal static class Results
         name,
         Math.Round(Median.Of(rounds.Select(round => round.PerSecond))),
         Math.Round(Median.Of(rounds.Select(round => round.AppCpuMicros)), 2),
+        rounds[0].EngineCpuMicros is null ? null : Math.Round(Median.Of(rounds.Select(round => round.EngineCpuMicros!.Value)), 2),
         rounds[0].ClientCpuMicros is null ? null : Math.Round(Median.Of(rounds.Select(round => round.ClientCpuMicros!.Value)), 2),
         rounds[0].P99Ms is null ? null : Math.Round(Median.Of(rounds.Select(round => round.P99Ms!.Value)), 2),
         [.. rounds.Select(round => round with
         {
             PerSecond = Math.Round(round.PerSecond),
             AppCpuMicros = Math.Round(round.AppCpuMicros, 2),
+            EngineCpuMicros = round.EngineCpuMicros is { } engine ? Math.Round(engine, 2) : null,
             ClientCpuMicros = round.ClientCpuMicros is { } cpu ? Math.Round(cpu, 2) : null,
         })]);
 
@@ -90,9 +92,9 @@ internal static class Results
 
             **Everything runs on one machine at the same time (load generator, server, database), so only ratios inside one round mean anything.**
             This page is written by `bench/run` from the newest file of each scenario beside it; the files have every round.
-            Medians over the rounds, ranges in brackets. CPU is the operating system's account of the server's process, background work included.
+            Medians over the rounds, ranges in brackets. CPU is the operating system's account of each process, background work included; server CPU is the app's and, where it is a process of its own, the engine's.
 
-            | scenario | ratio of | to | throughput | app CPU | goal |
+            | scenario | ratio of | to | throughput | server CPU | goal |
             |---|---|---|---|---|---|
 
             """);
@@ -101,7 +103,7 @@ internal static class Results
             foreach (var pair in result.Ratios.GroupBy(ratio => (ratio.Of, ratio.To)))
             {
                 var throughput = pair.First(ratio => ratio.What == "throughput");
-                var cpu = pair.First(ratio => ratio.What == "app CPU");
+                var cpu = pair.First(ratio => ratio.What == "server CPU");
                 page.Append(CultureInfo.InvariantCulture,
                     $"| [{result.Scenario}]({file}) | {pair.Key.Of} | {pair.Key.To} | {Show(throughput)} | {Show(cpu)} | {Goal(throughput, "≥")}{Goal(cpu, "CPU ≤")} |\n");
             }
@@ -109,11 +111,11 @@ internal static class Results
 
         foreach (var (_, result) in newest.Values)
         {
-            page.Append(CultureInfo.InvariantCulture, $"\n## {result.Scenario}\n\n{result.Says}\n\n| | per second | app CPU µs | wrk CPU µs | p99 ms |\n|---|---|---|---|---|\n");
+            page.Append(CultureInfo.InvariantCulture, $"\n## {result.Scenario}\n\n{result.Says}\n\n| | per second | app CPU µs | Redis CPU µs | wrk CPU µs | p99 ms |\n|---|---|---|---|---|---|\n");
             foreach (var contender in result.Contenders)
             {
                 page.Append(CultureInfo.InvariantCulture,
-                    $"| {contender.Name} | {contender.PerSecond:N0} [{contender.Rounds.Min(round => round.PerSecond):N0}–{contender.Rounds.Max(round => round.PerSecond):N0}] | {contender.AppCpuMicros:F1} | {Optional(contender.ClientCpuMicros)} | {Optional(contender.P99Ms)} |\n");
+                    $"| {contender.Name} | {contender.PerSecond:N0} [{contender.Rounds.Min(round => round.PerSecond):N0}–{contender.Rounds.Max(round => round.PerSecond):N0}] | {contender.AppCpuMicros:F1} | {Optional(contender.EngineCpuMicros)} | {Optional(contender.ClientCpuMicros)} | {Optional(contender.P99Ms)} |\n");
             }
 
             page.Append(CultureInfo.InvariantCulture,

@@ -25,8 +25,20 @@ internal sealed class Rig : IAsyncDisposable
     public Wrk Wrk { get; }
     public TempFolder Folder => folder;
 
-    public async Task<SluiceServer> SluiceAsync(CancellationToken cancel, string dataFolder = "sluice") =>
-        Keep(await SluiceServer.StartAsync(Layout, folder.File(dataFolder), cancel));
+    public async Task<SluiceServer> SluiceAsync(CancellationToken cancel, string dataFolder = "sluice", IReadOnlyDictionary<string, string>? environment = null) =>
+        Keep(await SluiceServer.StartAsync(Layout, folder.File(dataFolder), cancel, environment));
+
+    /// <summary>A Redis server that flushes every write to the disk before it answers. Returns its process and its address.</summary>
+    public async Task<(ChildProcess Server, string Address)> RedisAsync(CancellationToken cancel)
+    {
+        var data = Directory.CreateDirectory(folder.File("redis")).FullName;
+        var port = FreePort.Next();
+        var server = Keep(ChildProcess.Start("redis-server",
+            ["--port", $"{port}", "--bind", "127.0.0.1", "--dir", data, "--save", "", "--appendonly", "yes", "--appendfsync", "always"]));
+        await Task.Delay(TimeSpan.FromMilliseconds(500), TimeProvider.System, cancel);
+        Require(!server.HasExited, $"redis-server ended at its start:\n{server.Output}");
+        return (server, $"127.0.0.1:{port}");
+    }
 
     public async Task<ServerProcess> BareAsync(CancellationToken cancel) =>
         Keep(await ProgramRun.ServerAsync([Layout.Baseline, "bare"], cancel));

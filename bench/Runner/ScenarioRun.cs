@@ -8,6 +8,7 @@ internal static class ScenarioRun
     public static readonly IReadOnlyDictionary<string, Func<Rig, CancellationToken, Task<Plan>>> All = new Dictionary<string, Func<Rig, CancellationToken, Task<Plan>>>(StringComparer.Ordinal)
     {
         ["claims"] = Claims.PlanAsync,
+        ["claims-on-redis"] = ClaimsOnRedis.PlanAsync,
         ["sold-out"] = SoldOut.PlanAsync,
         ["durable-orders"] = DurableOrders.PlanAsync,
         ["drain"] = Drain.PlanAsync,

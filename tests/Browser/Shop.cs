@@ -24,7 +24,7 @@ public sealed class Shop : IAsyncLifetime
         Assertions.SetDefaultExpectTimeout(20_000);
         _axe = await Axe.LoadAsync();
         _server = new ServerProcess("dotnet", [Programs.Server, "serve", "--data", _data.Path, "--demo"]);
-        await _server.StartAsync(ServerProcess.QuickStart);
+        await _server.StartAsync();
         _anybody = new HttpClient { BaseAddress = Address };
         _owner = new HttpClient { BaseAddress = Address };
         _owner.DefaultRequestHeaders.Add("X-Api-Key", (await File.ReadAllTextAsync(_data.File("admin.key"))).Trim());

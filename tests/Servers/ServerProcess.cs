@@ -5,12 +5,6 @@ namespace Sluice.Tests.Servers;
 /// <summary>A real server on a free loopback port: started, waited for, and ended by its own id. It can be started again on the same port.</summary>
 public sealed class ServerProcess : IAsyncDisposable
 {
-    /// <summary>
-    /// For tests, never for measurements: the program is built to compile its code well the first time, which takes half of its start. Measured on two busy cores, start to ready:
-    /// 2.8 s of processor time without, 1.4 s with.
-    /// </summary>
-    public static readonly IReadOnlyDictionary<string, string> QuickStart = new Dictionary<string, string>(StringComparer.Ordinal) { ["DOTNET_TC_QuickJit"] = "1" };
-
     private static readonly TimeSpan ReadyTimeMax = TimeSpan.FromSeconds(60), Look = TimeSpan.FromMilliseconds(20);
 
     private readonly string program;

@@ -52,7 +52,7 @@ internal static class Drain
         var certificate = await worker.SettledCertificateAsync(sale.PoolId, cancel);
         Rig.Require(certificate.Verdict == "holds", $"the certificate says {certificate.Verdict}");
         var (rows, seconds) = Written(data.File("sluice.db"), sale.PoolId);
-        return new Sample(rows / seconds, rows, cpu.TotalMicroseconds / rows, null, null);
+        return new Sample(rows / seconds, rows, cpu.TotalMicroseconds / rows, null, null, null);
     }
 
     // The drain begins while the node still starts, before it answers anything. But every batch has the time at which it was begun, so the first
@@ -82,6 +82,6 @@ internal static class Drain
             [rig.Layout.Baseline, "insert-limit", "--data", data.Path, "--rows", rows, "--users", rig.Options.Users == UserOrder.Ordered ? "ordered" : "scattered"],
             TimeSpan.FromMinutes(5), cancel);
         var limit = JsonSerializer.Deserialize(output, Wire.Default.InsertLimitResult)!;
-        return new Sample(limit.RowsPerSecond, limit.Rows, limit.CpuMicrosPerRow, null, null);
+        return new Sample(limit.RowsPerSecond, limit.Rows, limit.CpuMicrosPerRow, null, null, null);
     }
 }

@@ -34,7 +34,7 @@ internal static class DurableOrders
         var certificate = await sluice.SettledCertificateAsync(sale.PoolId, cancel);
         Rig.Require(certificate.Verdict == "holds" && certificate.Orders == orders,
             $"{orders} units are taken, and the certificate says: {certificate.Verdict}, {certificate.Orders} orders.");
-        return new Sample(orders / watch.Elapsed.TotalSeconds, orders, cpu.TotalMicroseconds / orders, wrk.CpuSeconds * 1e6 / orders, wrk.P99Ms);
+        return new Sample(orders / watch.Elapsed.TotalSeconds, orders, cpu.TotalMicroseconds / orders, null, wrk.CpuSeconds * 1e6 / orders, wrk.P99Ms);
     }
 
     private static async Task<Sample> MeasureTextbookAsync(Rig rig, ServerProcess textbook, long sale, Crowd crowd, CancellationToken cancel)

@@ -11,11 +11,6 @@ internal static class SluiceCommand
     public static async Task<(int Exit, string Text, string Says)> RunAsync(params string[] arguments)
     {
         var start = new ProcessStartInfo("dotnet", [Programs.Server, .. arguments]) { RedirectStandardOutput = true, RedirectStandardError = true, UseShellExecute = false };
-        foreach (var (name, value) in ServerProcess.QuickStart)
-        {
-            start.Environment[name] = value;
-        }
-
         using var process = Process.Start(start)!;
         var (text, says) = (process.StandardOutput.ReadToEndAsync(), process.StandardError.ReadToEndAsync());
         try

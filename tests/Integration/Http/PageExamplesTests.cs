@@ -18,7 +18,7 @@ public sealed class PageExamplesTests
         var examples = PageExample.Of(page);
         Assert.Contains(examples, example => example.ShownAs is not null);
         using var folder = new TempFolder();
-        var environment = new Dictionary<string, string>(ServerProcess.QuickStart) { ["SLUICE_NO_BUILD"] = "1", ["no_proxy"] = "*" };
+        var environment = new Dictionary<string, string>(StringComparer.Ordinal) { ["SLUICE_NO_BUILD"] = "1", ["no_proxy"] = "*" };
         File.CreateSymbolicLink(folder.File("sluice"), Path.Combine(Programs.Root, "sluice"));
 
         // ./sluice becomes the server: the process id stays the same.

@@ -59,8 +59,7 @@ public sealed class SluiceServer : IAsyncDisposable
     }
 
     /// <summary>Starts the process and does not wait.</summary>
-    public void Launch(IReadOnlyDictionary<string, string>? environment = null) =>
-        server.Launch(ServerProcess.QuickStart.Concat(environment ?? new Dictionary<string, string>()).ToDictionary(StringComparer.Ordinal));
+    public void Launch(IReadOnlyDictionary<string, string>? environment = null) => server.Launch(environment);
 
     public Task ReadyAsync() => server.ReadyAsync();
 
