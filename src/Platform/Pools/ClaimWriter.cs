@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Collections.Frozen;
 using System.Data.Common;
 using System.Globalization;
@@ -24,14 +25,18 @@ public sealed partial class ClaimWriter(
     private readonly BatchInsert insertClaims = new(
         "claims", "id", "pool_id", "user_id", "units", "idempotency_key", "ordinal", "state", "reason", "written_at");
 
+    // Claims of a batch that was not written because its pool was rebuilt meanwhile, until it is known where they are. Bounded by one batch for each pool and drain.
+    private readonly ConcurrentDictionary<long, IReadOnlyList<Claim>> inHand = new();
+
     private IReadOnlyList<QueuePartition> partitions = [];
     private long partitionsAt = long.MinValue;
 
     /// <summary>The queue partition of a pool.</summary>
-    public static QueuePartition PartitionOf(long poolId)
+    /// <param name="generation"><see cref="Pool.Generation"/>, read before the batch is peeked; only <see cref="WriteAsync(QueuePartition, RedisValue[])"/> asks for it.</param>
+    public static QueuePartition PartitionOf(long poolId, long generation = -1)
     {
         var keys = new PoolKeys(poolId);
-        return new QueuePartition(poolId.ToString(CultureInfo.InvariantCulture), keys.Log, keys.Journal, keys.Dead);
+        return new QueuePartition(poolId.ToString(CultureInfo.InvariantCulture), keys.Log, keys.Journal, keys.Dead, generation);
     }
 
     /// <inheritdoc/>
@@ -39,9 +44,13 @@ public sealed partial class ClaimWriter(
     {
         if (partitionsAt == long.MinValue || time.GetElapsedTime(partitionsAt) > PartitionsAge)
         {
-            var ids = await database.ReadAsync(connection => connection.QueryAsync<long>("SELECT id FROM pools"));
-            partitions = [.. ids.Select(PartitionOf)];
+            var pools = await database.ReadAsync(connection => connection.QueryAsync<(long Id, long Generation)>("SELECT id, generation FROM pools"));
+            partitions = [.. pools.Select(pool => PartitionOf(pool.Id, pool.Generation))];
             partitionsAt = time.GetTimestamp();
+            foreach (var (poolId, _) in inHand)
+            {
+                await RescueAsync(poolId);
+            }
         }
 
         return partitions;
@@ -49,7 +58,7 @@ public sealed partial class ClaimWriter(
 
     /// <inheritdoc/>
     /// <exception cref="FormatException">An entry is no claim.</exception>
-    public async Task WriteAsync(QueuePartition partition, RedisValue[] entries)
+    public async Task<bool> WriteAsync(QueuePartition partition, RedisValue[] entries)
     {
         var poolId = long.Parse(partition.Name, CultureInfo.InvariantCulture);
         var claims = new List<Claim>(entries.Length);
@@ -58,7 +67,15 @@ public sealed partial class ClaimWriter(
             claims.Add(ClaimEntry.TryFromQueue(poolId, entry, out var claim) ? claim : throw new FormatException($"Not a claim: {entry}"));
         }
 
-        var rejected = await database.WriteAsync(transaction => WriteAsync(transaction, poolId, claims));
+        if (await database.WriteAsync(transaction => WriteAsync(transaction, poolId, partition.Generation, claims)) is not { } rejected)
+        {
+            // The pool was rebuilt between the peek and the commit. Usually the batch still is where it was; a Redis that forgot it was rebuilt without it.
+            partitionsAt = long.MinValue;
+            inHand.AddOrUpdate(poolId, claims, (_, before) => [.. before, .. claims]);
+            await RescueAsync(poolId);
+            return false;
+        }
+
         waiters.Announce(claims);
         metrics.Committed(claims.Count - rejected, rejected);
         if (rejected > 0)
@@ -71,13 +88,39 @@ public sealed partial class ClaimWriter(
                 throw new DependencyUnavailableException("redis", $"pool {poolId} is being rebuilt by another process.");
             }
         }
+
+        return true;
     }
 
-    /// <returns>How many claims SQL refused, now or when they were delivered before: above the capacity or the user's limit.</returns>
-    private async Task<int> WriteAsync(DbTransaction transaction, long poolId, List<Claim> claims)
+    // Finds out what became of the claims in hand, and gives them up when that is settled.
+    private async Task RescueAsync(long poolId)
+    {
+        if (inHand.TryGetValue(poolId, out var claims) && await rebuilder.RescueAsync(poolId, [.. claims.DistinctBy(claim => claim.Id)]) is { } refused)
+        {
+            if (refused.Count > 0)
+            {
+                await database.WriteAsync(transaction => RejectAsync(transaction, [.. refused], "forgotten-by-redis", time.GetUtcNow().ToUnixTimeMilliseconds()));
+                waiters.Announce(refused);
+                metrics.Committed(0, refused.Count);
+            }
+
+            inHand.TryRemove(new(poolId, claims));
+        }
+    }
+
+    /// <returns>
+    /// How many claims SQL refused, now or when they were delivered before: above the capacity or the user's limit.
+    /// Null: the pool was rebuilt since <paramref name="generation"/>, and nothing was done.
+    /// </returns>
+    private async Task<int?> WriteAsync(DbTransaction transaction, long poolId, long generation, List<Claim> claims)
     {
         var connection = transaction.Connection!;
         var pool = await connection.QuerySingleAsync<Pool>($"SELECT {Pool.Columns} FROM pools WHERE id = @poolId", new { poolId }, transaction);
+        if (pool.Generation != generation)
+        {
+            return null;
+        }
+
         var now = time.GetUtcNow().ToUnixTimeMilliseconds();
         var ordinals = pool.PerUserLimit == 1 && claims.TrueForAll(claim => claim.Units == 1) ? null : await FreeOrdinalsAsync(transaction, pool, claims);
 

@@ -105,9 +105,9 @@ public sealed class ClaimWriterTests(Engines engines)
         await node.PushAsync(pool, ("u-1", 1, PoolNode.Key(1)), ("u-2", 1, null), ("u-3", 1, null));
         var partition = ClaimWriter.PartitionOf(pool);
         var batch = await partition.PeekAsync(node.Redis, 10);
-        await node.Writer.WriteAsync(partition, batch);
+        await node.WriteAsync(pool, batch);
         var once = await node.WrittenAsync(pool);
-        await node.Writer.WriteAsync(partition, batch);
+        await node.WriteAsync(pool, batch);
 
         Assert.Equal(once, await node.WrittenAsync(pool));
         Assert.Equal(3, (await node.Pools.FindAsync(pool))!.ClaimedUnits);
@@ -123,7 +123,7 @@ public sealed class ClaimWriterTests(Engines engines)
         var pool = await node.OpenPoolAsync(units: 3, limit);
         var partition = ClaimWriter.PartitionOf(pool);
         await node.ClaimAsync(pool, "u-1");
-        await node.Writer.WriteAsync(partition, await partition.PeekAsync(node.Redis, 10));
+        await node.WriteAsync(pool, await partition.PeekAsync(node.Redis, 10));
         await node.ClaimAsync(pool, limit == 1 ? "u-2" : "u-1", key: PoolNode.Key(2));
         await node.DrainAsync();
 
@@ -139,7 +139,7 @@ public sealed class ClaimWriterTests(Engines engines)
         var pool = await node.OpenPoolAsync(units: 3, limit: 2);
         var partition = ClaimWriter.PartitionOf(pool);
         var first = await node.ClaimAsync(pool, "u-1", units: 2, PoolNode.Key(1));
-        await node.Writer.WriteAsync(partition, await partition.PeekAsync(node.Redis, 10));
+        await node.WriteAsync(pool, await partition.PeekAsync(node.Redis, 10));
         await node.ReleaseAsync(first.ClaimIds[0]);
         await node.Releases.ReturnPendingAsync();
         var second = await node.ClaimAsync(pool, "u-1", units: 2, PoolNode.Key(2));
@@ -165,8 +165,8 @@ public sealed class ClaimWriterTests(Engines engines)
                 while (await partition.PeekAsync(node.Redis, batchMax) is { Length: > 0 } batch)
                 {
                     // Twice, as after a crash.
-                    await node.Writer.WriteAsync(partition, batch);
-                    await node.Writer.WriteAsync(partition, batch);
+                    await node.WriteAsync(pool, batch);
+                    await node.WriteAsync(pool, batch);
                     await partition.AcknowledgeAsync(node.Redis, batch, 100);
                 }
 

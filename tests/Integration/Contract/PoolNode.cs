@@ -87,6 +87,10 @@ internal sealed class PoolNode : IDisposable
         return claims;
     }
 
+    /// <summary>Writes a batch as if it had been peeked this moment.</summary>
+    public async Task WriteAsync(long poolId, RedisValue[] batch) =>
+        Assert.True(await Writer.WriteAsync(ClaimWriter.PartitionOf(poolId, (await Pools.FindAsync(poolId))!.Generation), batch), "The pool was rebuilt meanwhile.");
+
     /// <summary>Works until the queue is empty.</summary>
     public async Task DrainAsync()
     {

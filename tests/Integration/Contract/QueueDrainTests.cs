@@ -214,7 +214,7 @@ public sealed class QueueDrainTests(Engines engines)
 
         public ValueTask<IReadOnlyList<QueuePartition>> PartitionsAsync() => writer.PartitionsAsync();
 
-        public Task WriteAsync(QueuePartition partition, RedisValue[] entries) =>
+        public Task<bool> WriteAsync(QueuePartition partition, RedisValue[] entries) =>
             Refused is { } user && entries.Any(entry => entry.ToString().Contains($",{user},", StringComparison.Ordinal))
                 ? throw new InvalidOperationException($"Not {user}.")
                 : writer.WriteAsync(partition, entries);

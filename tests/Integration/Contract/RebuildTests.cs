@@ -112,7 +112,7 @@ public sealed class RebuildTests(Engines engines)
                     break;
                 case 3 when await partition.PeekAsync(node.Redis, count) is { Length: > 0 } batch:
                     // Written; acknowledged only every other time, as if the worker had died in between.
-                    await node.Writer.WriteAsync(partition, batch);
+                    await node.WriteAsync(pool, batch);
                     if (user % 2 == 0)
                     {
                         await partition.AcknowledgeAsync(node.Redis, batch, 10);

@@ -122,6 +122,37 @@ public sealed class RedisGoneTests(ITestOutputHelper output)
     }
 
     [Fact]
+    public async Task Redis_FlushedWhileAWorkerHoldsABatch_KeepsTheBatchAndRefusesNobody()
+    {
+        using var folder = new TempFolder();
+        await using var redis = await RedisServer.StartAsync();
+        string[] settings = [.. Drills.NoRateLimit, $"Redis:Connection={redis.Connection}", "WriteQueue:BatchRowsMax=40"];
+        await using var api = await SluiceServer.StartAsync([.. settings, "Roles=Api"], folder.Path);
+        await using var worker = await SluiceServer.StartAsync([.. settings, "Roles=Worker", "NodeId=1"], folder.Path, Drills.Fault("queue.peeked", "stop", 1));
+        var ledger = new Ledger(await api.OpenSaleAsync(Stock), Stock);
+        using var early = new Rush(api, ledger, await Rush.BuyersAsync(api, 100, "early"));
+        using var late = new Rush(api, ledger, await Rush.BuyersAsync(api, 300, "late"));
+        await using var client = await ConnectionMultiplexer.ConnectAsync($"{redis.Connection},allowAdmin=true");
+
+        // The worker is frozen with the first claim in its hands, or with a few; the rest of the hundred waits in the queue and is lost with it. Then three hundred others buy.
+        await early.PressOnceAsync();
+        await Eventually.TrueAsync(() => worker.Process.IsFrozenAsync(), "the worker is frozen with a batch in its hands");
+        var lost = (await client.GetDatabase().ListRangeAsync($"{{pool:{ledger.SaleId}.0}}:log")).Length;
+        await client.GetServers()[0].FlushAllDatabasesAsync();
+        await late.PressOnceAsync();
+        await worker.Process.ContinueAsync();
+
+        await Eventually.TrueAsync(async () => (long)(await api.ServerGetAsync($"/v1/pools/{ledger.SaleId}"))["queueDepth"]! == 0 && (await ledger.CompareAsync(api.Data)).Rows.Count > 300, "all is written");
+        var certificate = await ledger.FreshCertificateAsync(api);
+        var (rows, missing) = await ledger.CompareAsync(api.Data);
+        ledger.AssertUnits(rows.Values, certificate, certificate.ToJsonString());
+        Assert.Equal("holds", (string?)certificate["verdict"]);
+        Assert.InRange(missing.Count, 0, 99);
+        Assert.All(missing, claim => Assert.StartsWith("early", claim.User, StringComparison.Ordinal));
+        output.WriteLine($"{lost} claims in the queue when Redis forgot it; {100 - missing.Count} of them were in the worker's hands and are kept, 300 were sold to others, 0 refused");
+    }
+
+    [Fact]
     public async Task Pool_LeftFrozenByADeadRebuilder_OpensAgainByItself()
     {
         await using var redis = await RedisServer.StartAsync();
