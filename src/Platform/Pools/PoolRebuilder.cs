@@ -26,14 +26,30 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
 {
     private const int UsersPerCall = 500;
 
-    /// <summary>A freeze that is older than this was left behind by a process that died.</summary>
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
-
-    private static readonly RedisScript RebuildScript = RedisScript.Load("Rebuild.lua");
+    private static readonly TimeSpan LookAgain = TimeSpan.FromMilliseconds(20);
 
     /// <summary>Freezes, rebuilds and thaws one pool. Returns the units left, or null when another process is at it.</summary>
-    /// <exception cref="DependencyUnavailableException">SQL or Redis went away; the pool stays frozen, and the next rebuild takes it over.</exception>
-    public Task<long?> RebuildAsync(long poolId) => RebuildAsync(poolId, inHand: [], refused: []);
+    /// <exception cref="DependencyUnavailableException">SQL or Redis went away; the pool stays frozen, and the next rebuild takes it over at once.</exception>
+    public Task<long?> RebuildAsync(long poolId) => RebuildAsync(poolId, onlyAbandoned: false, inHand: [], refused: []);
+
+    /// <summary>Rebuilds a pool that was left frozen by a process that died or gave up. Null when it is not, or not known to be yet (<see cref="PoolFreeze.Lease"/>).</summary>
+    /// <inheritdoc cref="RebuildAsync(long)"/>
+    public Task<long?> TakeOverAsync(long poolId) => RebuildAsync(poolId, onlyAbandoned: true, inHand: [], refused: []);
+
+    /// <summary>For claims that met a pool that is missing, or frozen: rebuilds it, or waits a moment for whoever is at it. Then ask again.</summary>
+    /// <returns>True when this call has rebuilt it.</returns>
+    /// <inheritdoc cref="RebuildAsync(long)"/>
+    public async Task<bool> ReopenAsync(long poolId, bool isFrozen)
+    {
+        // Only one that is still frozen: were it rebuilt by everybody who saw it frozen, it would be frozen all the time.
+        if (await (isFrozen ? TakeOverAsync(poolId) : RebuildAsync(poolId)) is not null)
+        {
+            return true;
+        }
+
+        await Task.Delay(LookAgain, time);
+        return false;
+    }
 
     /// <summary>
     /// For a worker whose batch was not written because the pool was rebuilt since its peek. Where the entries still are in the queue or in SQL, which is the rule, nothing is done.
@@ -53,18 +69,18 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
         }
 
         var refused = new List<Claim>();
-        return missing.Count == 0 || await RebuildAsync(poolId, missing.Values, refused) is not null ? refused : null;
+        return missing.Count == 0 || await RebuildAsync(poolId, onlyAbandoned: false, missing.Values, refused) is not null ? refused : null;
     }
 
-    private async Task<long?> RebuildAsync(long poolId, IReadOnlyCollection<Claim> inHand, List<Claim> refused)
+    private async Task<long?> RebuildAsync(long poolId, bool onlyAbandoned, IReadOnlyCollection<Claim> inHand, List<Claim> refused)
     {
         var started = Stopwatch.GetTimestamp();
         var keys = new PoolKeys(poolId);
         var run = await redis.RunAsync();
-        var token = Guid.NewGuid().ToString("N");
 
         // Step 1: nobody else changes the pool from here on.
-        if (!await StepAsync(keys, ["freeze", token, time.GetUtcNow().ToUnixTimeMilliseconds(), (long)Patience.TotalMilliseconds, run]))
+        await using var freeze = await PoolFreeze.TakeAsync(redis, keys, poolId, run, onlyAbandoned, time);
+        if (freeze is null)
         {
             return null;
         }
@@ -75,7 +91,7 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
         await database.WriteAsync(transaction => transaction.Connection!.ExecuteAsync("UPDATE pools SET generation = generation + 1 WHERE id = @poolId", new { poolId }, transaction));
         FaultPoints.Reach("rebuild.fenced");
 
-        var found = await ReadAndHoldAsync(poolId, keys, token, inHand);
+        var found = await ReadAndHoldAsync(poolId, keys, freeze, inHand);
         List<Claim> lost = [.. found.Journalled.Values];
         if (lost.Count > 0)
         {
@@ -92,10 +108,10 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
             // What was lost goes through the queue again; then everything is read once more, so that it stands with its users' other claims.
             foreach (var chunk in lost.Chunk(UsersPerCall))
             {
-                await DemandAsync(keys, poolId, ["requeue", token, .. chunk.Select(claim => (RedisValue)ClaimEntry.ToQueue(claim))]);
+                await freeze.RequeueAsync(chunk);
             }
 
-            found = await ReadAndHoldAsync(poolId, keys, token, inHand: []);
+            found = await ReadAndHoldAsync(poolId, keys, freeze, inHand: []);
         }
 
         // Step 5: what only the queue has.
@@ -109,16 +125,14 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
 
         foreach (var chunk in users.Chunk(UsersPerCall))
         {
-            await HoldAsync(keys, poolId, token, chunk);
+            await freeze.HoldAsync(chunk);
         }
 
         FaultPoints.Reach("rebuild.held");
 
         // Step 6: open again. The counter never starts below zero: should more be claimed than there is, nothing is left to sell, and the audit says why.
         var left = Math.Max(0, pool.CapacityUnits - heldUnits);
-        await DemandAsync(keys, poolId, [
-            "thaw", token, run, pool.Version, PoolStore.GateName(pool.Gate), PoolStore.Optional(pool.OpensAt), PoolStore.Optional(pool.ClosesAt),
-            pool.PerUserLimit, pool.CapacityUnits, left, time.GetUtcNow().ToUnixTimeMilliseconds()]);
+        await freeze.ThawAsync(run, pool, left, refillsMin: time.GetUtcNow().ToUnixTimeMilliseconds());
         await redis.BarrierAsync();
 
         // A new pool comes this way too; that is no news.
@@ -126,7 +140,7 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
         return left;
     }
 
-    private async Task<Found> ReadAndHoldAsync(long poolId, PoolKeys keys, string token, IReadOnlyCollection<Claim> inHand)
+    private async Task<Found> ReadAndHoldAsync(long poolId, PoolKeys keys, PoolFreeze freeze, IReadOnlyCollection<Claim> inHand)
     {
         // Step 3: the queue, before SQL. And what left the queue lately: SQL had it when it left, so what SQL does not have now, it has lost.
         var journalled = await ReadJournalAsync(poolId, keys);
@@ -143,7 +157,7 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
         }
 
         // Step 4: SQL, user by user, and on the way to Redis.
-        await HoldWrittenAsync(poolId, keys, token, found);
+        await HoldWrittenAsync(poolId, freeze, found);
         return found;
     }
 
@@ -232,7 +246,7 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
     }
 
     // Streams the pool's claims, one user after the other; removes from `found` what SQL has, and adds to each user what only the queue has.
-    private Task<bool> HoldWrittenAsync(long poolId, PoolKeys keys, string token, Found found) =>
+    private Task<bool> HoldWrittenAsync(long poolId, PoolFreeze freeze, Found found) =>
         database.ReadAsync(async connection =>
         {
             found.Pool = await connection.QuerySingleAsync<Pool>($"SELECT {Pool.Columns} FROM pools WHERE id = @poolId", new { poolId });
@@ -261,7 +275,7 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
             await FlushAsync();
             if (chunk.Count > 0)
             {
-                await HoldAsync(keys, poolId, token, chunk);
+                await freeze.HoldAsync(chunk);
             }
 
             return true;
@@ -283,33 +297,11 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
                 entries = "";
                 if (chunk.Count == UsersPerCall)
                 {
-                    await HoldAsync(keys, poolId, token, chunk);
+                    await freeze.HoldAsync(chunk);
                     chunk.Clear();
                 }
             }
         });
-
-    private Task HoldAsync(PoolKeys keys, long poolId, string token, IReadOnlyCollection<KeyValuePair<string, string>> users)
-    {
-        var arguments = new List<RedisValue>(2 + (users.Count * 2)) { "hold", token };
-        foreach (var (user, entries) in users)
-        {
-            arguments.Add(user);
-            arguments.Add(entries);
-        }
-
-        return DemandAsync(keys, poolId, [.. arguments]);
-    }
-
-    private async Task DemandAsync(PoolKeys keys, long poolId, RedisValue[] arguments)
-    {
-        if (!await StepAsync(keys, arguments))
-        {
-            throw new DependencyUnavailableException("redis", $"another process took the rebuild of pool {poolId} over.");
-        }
-    }
-
-    private async Task<bool> StepAsync(PoolKeys keys, RedisValue[] arguments) => (long)await redis.RunScriptAsync(RebuildScript, keys.Rebuild, arguments) == 1;
 
     [LoggerMessage(Message = "Pool {PoolId} rebuilt from {Claims} written and {Queued} queued claims, {Left} units left, in {Ms:0} ms")]
     private static partial void LogRebuilt(ILogger log, LogLevel level, long poolId, long claims, int queued, long left, double ms);

@@ -82,7 +82,7 @@ public sealed class PoolStore(Database database, RedisConnection redis, PoolRebu
         {
             var answer = (string?)await redis.RunScriptAsync(ConfigureScript, keys.Configure, [
                 await redis.RunAsync(), pool.Version, GateName(pool.Gate), Optional(pool.OpensAt), Optional(pool.ClosesAt), pool.PerUserLimit, pool.CapacityUnits]);
-            if (answer is "A" or "O" || (answer == "M" && await rebuilder.RebuildAsync(id) is not null))
+            if (answer is "A" or "O" || await (answer == "M" ? rebuilder.RebuildAsync(id) : rebuilder.TakeOverAsync(id)) is not null)
             {
                 break;
             }
