@@ -50,7 +50,7 @@ public sealed class QueuePartition(string name, RedisKey log, RedisKey journal, 
 
     /// <summary>Moves the head entry to the dead letters. False when the dead letters are full: the partition must stop then.</summary>
     public async Task<bool> QuarantineAsync(RedisConnection redis, RedisValue entry, DeadLetter letter, int deadLettersMax) =>
-        (long)await redis.RunScriptAsync(MoveHeadScript, [log, dead], [entry, letter.ToRedis(), deadLettersMax]) >= 0;
+        (long)await redis.RunScriptAsync(MoveHeadScript, [log, dead], [entry, deadLettersMax, letter.ToRedis()]) >= 0;
 
     /// <summary>The oldest dead letters.</summary>
     public async Task<IReadOnlyList<DeadLetter>> DeadLettersAsync(RedisConnection redis, int lettersMax)
@@ -81,7 +81,7 @@ public sealed class QueuePartition(string name, RedisKey log, RedisKey journal, 
 
             var letter = DeadLetter.Parse(head);
             await before(letter);
-            var answer = (long)await redis.RunScriptAsync(MoveHeadScript, [dead, log], [head, keep ? letter.Entry : "", entriesMax]);
+            var answer = (long)await redis.RunScriptAsync(MoveHeadScript, [dead, log], keep ? [head, entriesMax, letter.Entry] : [head, entriesMax]);
             if (answer < 0)
             {
                 break;

@@ -257,7 +257,7 @@ internal sealed class PoolModel
         return 1;
     }
 
-    public static int MoveHead(List<string> from, List<string> to, string head, string appended, int max)
+    public static int MoveHead(List<string> from, List<string> to, string head, string? appended, int max)
     {
         if (from.Count == 0 || from[0] != head)
         {
@@ -270,7 +270,7 @@ internal sealed class PoolModel
         }
 
         from.RemoveAt(0);
-        if (appended.Length > 0)
+        if (appended is not null)
         {
             to.Add(appended);
         }

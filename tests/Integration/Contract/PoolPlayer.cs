@@ -184,8 +184,8 @@ internal sealed class PoolPlayer(RedisConnection redis, long poolId)
         var (from, to) = step.FromDead ? (model.Dead, model.Log) : (model.Log, model.Dead);
         RedisKey[] lists = step.FromDead ? [keys.Dead, keys.Log] : [keys.Log, keys.Dead];
         var head = step.IsStale || from.Count == 0 ? "1,somebody,1,1," : from[0];
-        var appended = step.Discard ? "" : step.FromDead ? head.Replace("dead:", "", StringComparison.Ordinal) : $"dead:{head}";
-        Send(step, $"{PoolModel.MoveHead(from, to, head, appended, step.Max)}", MoveHeadScript, lists, [head, appended, step.Max]);
+        var appended = step.Discard ? null : step.FromDead ? head.Replace("dead:", "", StringComparison.Ordinal) : $"dead:{head}";
+        Send(step, $"{PoolModel.MoveHead(from, to, head, appended, step.Max)}", MoveHeadScript, lists, appended is null ? [head, step.Max] : [head, step.Max, appended]);
     }
 
     private void Send(object what, string expectedAnswer, RedisScript script, RedisKey[] scriptKeys, RedisValue[] arguments) => calls.Add(new Call(
