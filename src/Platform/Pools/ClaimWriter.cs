@@ -122,44 +122,65 @@ public sealed partial class ClaimWriter(
         }
 
         var now = time.GetUtcNow().ToUnixTimeMilliseconds();
-        var ordinals = pool.PerUserLimit == 1 && claims.TrueForAll(claim => claim.Units == 1) ? null : await FreeOrdinalsAsync(transaction, pool, claims);
+        // An entry may be in one batch twice: a server that died while it moved from one list to another shows it in both.
+        claims = [.. claims.DistinctBy(claim => claim.Id)];
+        var places = pool.PerUserLimit == 1 && claims.TrueForAll(claim => claim.Units == 1) ? null : await Places.ReadAsync(transaction, pool, claims);
 
         // The last line against overselling: what the pool does not have is not written as sold, whatever Redis said. In the order of the queue.
         var room = pool.CapacityUnits - pool.ClaimedUnits;
         var fits = claims.Sum(claim => (long)claim.Units) <= room;
-        var fresh = fits && ordinals is null ? await InsertAsync(transaction, claims, now) : [];
-        var accepted = claims;
-        if (fresh.Count != claims.Count)
+        var fresh = fits && places is null ? await InsertAsync(transaction, claims, now) : [];
+        if (fresh.Count == claims.Count)
         {
-            // Rare: redelivered claims, a pool at its end, or limits above one. One look tells which claims are new.
-            var written = (await connection.QueryAsync<(long Id, ClaimState State)>(
-                $"SELECT id, state FROM claims WHERE id IN {SqlList.Of("ids")}", new { ids = SqlList.Json(claims.Select(claim => claim.Id)) }, transaction)).AsList();
-            var known = written.Select(row => row.Id).ToHashSet();
-            known.ExceptWith(fresh);
-            accepted = [];
-            foreach (var claim in claims.Where(claim => !known.Contains(claim.Id)))
-            {
-                var alreadyIn = fresh.Contains(claim.Id);
-                if (alreadyIn || (claim.Units <= room && Ordinal(claim) is not null))
-                {
-                    accepted.Add(claim);
-                    room -= claim.Units;
-                }
-            }
-
-            var late = accepted.Where(claim => !fresh.Contains(claim.Id)).ToList();
-            fresh.UnionWith(await InsertAsync(transaction, late, now, Ordinal));
-            accepted.RemoveAll(claim => !fresh.Contains(claim.Id));
-            var refused = claims.Where(claim => !known.Contains(claim.Id) && !fresh.Contains(claim.Id)).ToList();
-            await RejectAsync(transaction, refused, "refused-by-sql", now);
-            await CountAndWriteRowsAsync(transaction, pool, accepted);
-            return refused.Count + written.Count(row => row.State == ClaimState.Rejected);
+            await CountAndWriteRowsAsync(transaction, pool, claims);
+            return 0;
         }
 
-        await CountAndWriteRowsAsync(transaction, pool, accepted);
-        return 0;
+        // Rare: redelivered claims, a pool at its end, or limits above one. One look tells which claims are new.
+        var written = (await connection.QueryAsync<(long Id, ClaimState State)>(
+            $"SELECT id, state FROM claims WHERE id IN {SqlList.Of("ids")}", new { ids = SqlList.Json(claims.Select(claim => claim.Id)) }, transaction)).ToDictionary(row => row.Id, row => row.State);
+        room -= claims.Where(claim => fresh.Contains(claim.Id)).Sum(claim => (long)claim.Units);
+        List<Claim> next = [], refused = [];
+        foreach (var claim in claims.Where(claim => !written.ContainsKey(claim.Id)))
+        {
+            if (!Fits(claim))
+            {
+                // Before anybody is refused: of those before it some may be refused by a unique key, and then what they would take is free.
+                await InsertNextAsync();
+            }
 
-        int? Ordinal(Claim claim) => ordinals is null ? 0 : ordinals.TryGetValue(claim.Id, out var ordinal) ? ordinal : null;
+            if (Fits(claim))
+            {
+                next.Add(claim);
+                room -= claim.Units;
+                places?.Take(claim);
+            }
+            else
+            {
+                refused.Add(claim);
+            }
+        }
+
+        await InsertNextAsync();
+        await RejectAsync(transaction, refused, "refused-by-sql", now);
+        await CountAndWriteRowsAsync(transaction, pool, [.. claims.Where(claim => fresh.Contains(claim.Id))]);
+        return refused.Count + claims.Count(claim => written.TryGetValue(claim.Id, out var state) && state == ClaimState.Rejected);
+
+        bool Fits(Claim claim) => claim.Units <= room && (places is null || places.Has(claim));
+
+        async Task InsertNextAsync()
+        {
+            var inserted = await InsertAsync(transaction, next, now, places is null ? null : places.OrdinalOf);
+            foreach (var claim in next.Where(claim => !inserted.Contains(claim.Id)))
+            {
+                room += claim.Units;
+                places?.GiveBack(claim);
+                refused.Add(claim);
+            }
+
+            fresh.UnionWith(inserted);
+            next.Clear();
+        }
     }
 
     private async Task CountAndWriteRowsAsync(DbTransaction transaction, Pool pool, List<Claim> fresh)
@@ -207,43 +228,6 @@ public sealed partial class ClaimWriter(
             _ => now,
         });
 
-    // Which place (0 … limit - 1) each claim takes among the user's claims; a claim that would exceed the limit in units gets none.
-    private static async Task<Dictionary<long, int>> FreeOrdinalsAsync(DbTransaction transaction, Pool pool, List<Claim> claims)
-    {
-        var held = (await transaction.Connection!.QueryAsync<(string UserId, int Ordinal, int Units)>(
-            $"SELECT user_id, ordinal, units FROM claims WHERE pool_id = @poolId AND ordinal IS NOT NULL AND user_id IN {SqlList.Of("users")}",
-            new { poolId = pool.Id, users = SqlList.Json(claims.Select(claim => claim.UserId).Distinct()) },
-            transaction)).ToLookup(row => row.UserId);
-
-        // A claim that is delivered again has its place, or gave it back: it must not take another one from the new ones.
-        var known = (await transaction.Connection!.QueryAsync<long>(
-            $"SELECT id FROM claims WHERE id IN {SqlList.Of("ids")}", new { ids = SqlList.Json(claims.Select(claim => claim.Id)) }, transaction)).ToHashSet();
-        var ordinals = new Dictionary<long, int>();
-        foreach (var ofUser in claims.Where(claim => !known.Contains(claim.Id)).GroupBy(claim => claim.UserId))
-        {
-            var taken = held[ofUser.Key].Select(row => row.Ordinal).ToHashSet();
-            var units = held[ofUser.Key].Sum(row => (long)row.Units);
-            foreach (var claim in ofUser)
-            {
-                if (units + claim.Units > pool.PerUserLimit)
-                {
-                    continue;
-                }
-
-                var ordinal = 0;
-                while (!taken.Add(ordinal))
-                {
-                    ordinal++;
-                }
-
-                ordinals[claim.Id] = ordinal;
-                units += claim.Units;
-            }
-        }
-
-        return ordinals;
-    }
-
     /// <summary>Gives up on the claim of a dead letter: recorded as rejected, its units go back by a rebuild.</summary>
     public async Task GiveUpAsync(long poolId, DeadLetter letter)
     {
@@ -256,4 +240,45 @@ public sealed partial class ClaimWriter(
 
     [LoggerMessage(Level = LogLevel.Critical, Message = "SQL refused {Count} acknowledged claims of pool {PoolId}; rebuilding it")]
     private static partial void LogRejected(ILogger log, int count, long poolId);
+
+    /// <summary>Which places (0 … limit - 1) users take among their claims of a pool, and how many units they hold.</summary>
+    private sealed class Places(long limit, Dictionary<string, (HashSet<int> Taken, long Units)> users)
+    {
+        private readonly Dictionary<long, int> given = [];
+
+        /// <summary>As SQL has them for the users of these claims.</summary>
+        public static async Task<Places> ReadAsync(DbTransaction transaction, Pool pool, List<Claim> claims)
+        {
+            var held = (await transaction.Connection!.QueryAsync<(string UserId, int Ordinal, int Units)>(
+                $"SELECT user_id, ordinal, units FROM claims WHERE pool_id = @poolId AND ordinal IS NOT NULL AND user_id IN {SqlList.Of("users")}",
+                new { poolId = pool.Id, users = SqlList.Json(claims.Select(claim => claim.UserId).Distinct()) },
+                transaction)).ToLookup(row => row.UserId);
+            return new Places(pool.PerUserLimit, claims.Select(claim => claim.UserId).Distinct().ToDictionary(
+                user => user, user => (held[user].Select(row => row.Ordinal).ToHashSet(), held[user].Sum(row => (long)row.Units)), StringComparer.Ordinal));
+        }
+
+        public bool Has(Claim claim) => users[claim.UserId].Units + claim.Units <= limit;
+
+        public int? OrdinalOf(Claim claim) => given[claim.Id];
+
+        public void Take(Claim claim)
+        {
+            var (taken, units) = users[claim.UserId];
+            var ordinal = 0;
+            while (!taken.Add(ordinal))
+            {
+                ordinal++;
+            }
+
+            given[claim.Id] = ordinal;
+            users[claim.UserId] = (taken, units + claim.Units);
+        }
+
+        public void GiveBack(Claim claim)
+        {
+            var (taken, units) = users[claim.UserId];
+            taken.Remove(given[claim.Id]);
+            users[claim.UserId] = (taken, units - claim.Units);
+        }
+    }
 }

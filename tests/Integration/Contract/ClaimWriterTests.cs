@@ -1,3 +1,4 @@
+using System.Globalization;
 using CsCheck;
 using Sluice.Platform.Hosting;
 using Sluice.Platform.Pools;
@@ -147,6 +148,43 @@ public sealed class ClaimWriterTests(Engines engines)
 
         Assert.Equal(second.ClaimIds, await IdsAsync(node, pool, ClaimState.Confirmed));
         await node.AssertAuditHoldsAsync(pool);
+    }
+
+    // A server that died while an entry moved from one list to another shows it twice.
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public async Task Write_WhenAnEntryIsInTheBatchTwice_CountsItOnce(int limit)
+    {
+        using var node = new PoolNode(await engines.OpenAsync(Engine.Garnet));
+        var pool = await node.OpenPoolAsync(units: 2, limit);
+        var first = (await node.PushAsync(pool, ("u-1", 1, null)))[0];
+        await node.Redis.Db.ListRightPushAsync(new PoolKeys(pool).Log, ClaimEntry.ToQueue(first));
+        var second = (await node.PushAsync(pool, ("u-2", 1, null)))[0];
+        await node.DrainAsync();
+
+        Assert.Equal([first.Id, second.Id], await IdsAsync(node, pool, ClaimState.Confirmed));
+        await node.Rebuilder.RebuildAsync(pool);
+        await node.AssertAuditHoldsAsync(pool);
+    }
+
+    // A claim that a unique key refuses takes neither a unit from the pool nor a place from its user.
+    [Theory]
+    [InlineData(1, 2, "u-1 u-1 u-2", "1 1 1", "a a b", "0 2")]
+    [InlineData(2, 2, "u-1 u-1 u-2", "1 1 1", "a a b", "0 2")]
+    [InlineData(3, 9, "u-1 u-1 u-1", "1 2 2", "a a b", "0 2")]
+    [InlineData(3, 3, "u-1 u-1 u-2 u-3", "1 1 2 1", "a a b c", "0 2")]
+    public async Task Write_WhenAUniqueKeyRefusesAClaim_TheNextLosesNothing(int limit, int units, string users, string counts, string keys, string confirmed)
+    {
+        using var node = new PoolNode(await engines.OpenAsync(Engine.Garnet));
+        var pool = await node.OpenPoolAsync(units, limit);
+        var claims = await node.PushAsync(pool, [.. users.Split(' ').Zip(counts.Split(' '), keys.Split(' ')).Select(wish =>
+            (wish.First, int.Parse(wish.Second, CultureInfo.InvariantCulture), (string?)$"the-key-that-is-called-{wish.Third}"))]);
+        await node.DrainAsync();
+
+        var expected = confirmed.Split(' ').Select(nth => claims[int.Parse(nth, CultureInfo.InvariantCulture)].Id).Order();
+        Assert.Equal(expected, await IdsAsync(node, pool, ClaimState.Confirmed));
+        await AssertOnlyTheRefusalIsBrokenAsync(node, pool);
     }
 
     [Theory]
