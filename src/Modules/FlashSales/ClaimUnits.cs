@@ -62,17 +62,28 @@ internal static class ClaimUnits
         {
             case ClaimOutcome.Accepted:
                 var claimId = answer.ClaimIds[0];
-                if (WaitOf(context.Request) is { } patience && await waiters.WaitAsync(claimId, patience, context.RequestAborted) is not null)
+                if (WaitOf(context.Request) is { } patience && await waiters.WaitAsync(claimId, patience, context.RequestAborted) is { } state)
                 {
+                    if (state == ClaimState.Rejected)
+                    {
+                        return Rejected(claimId);
+                    }
+
                     context.Response.Headers.Location = $"/v1/claims/{claimId}";
                     return Results.Json((await views.FindAsync(claimId, user))!, FlashSalesJson.Default.ClaimView, statusCode: 201);
                 }
 
                 return new Held(claimId);
             case ClaimOutcome.AlreadyClaimed:
+                var view = await views.FindAsync(answer.ClaimIds[0], user);
+                if (view?.State == PoolRoutes.StateName(ClaimState.Rejected))
+                {
+                    return Rejected(answer.ClaimIds[0]);
+                }
+
                 context.Response.Headers.Location = $"/v1/claims/{answer.ClaimIds[0]}";
                 return Results.Json(
-                    await views.FindAsync(answer.ClaimIds[0], user) ?? new ClaimView(Names.Id(answer.ClaimIds[0]), id, units, answer.IsReleased ? "released" : "held", null, null),
+                    view ?? new ClaimView(Names.Id(answer.ClaimIds[0]), id, units, answer.IsReleased ? "released" : "held", null, null),
                     FlashSalesJson.Default.ClaimView);
             case ClaimOutcome.KeyReused:
                 return new Problem(422, "idempotency-key-reused", "Key used before", "This Idempotency-Key was used for another number of units. Make a new key for each new request.");
@@ -99,6 +110,13 @@ internal static class ClaimUnits
     {
         RetryAfter = TimeSpan.FromSeconds(5),
         More = new Dictionary<string, object>(StringComparer.Ordinal) { ["leftUnits"] = leftUnits },
+    };
+
+    // It was accepted, and the promise could not be kept: Redis had lost what it knew. Rare enough for an alert, and never told as a success.
+    private static Problem Rejected(long claimId) => new(
+        409, "claim-rejected", "Could not be kept", "This claim was accepted, but there was no unit left for it when it was written. Nothing was ordered.")
+    {
+        More = new Dictionary<string, object>(StringComparer.Ordinal) { ["claimId"] = Names.Id(claimId) },
     };
 
     // RFC 7240: "wait=5", perhaps among other preferences. Anything else is no preference.
