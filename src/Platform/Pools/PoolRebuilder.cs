@@ -28,6 +28,11 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
 
     private static readonly TimeSpan LookAgain = TimeSpan.FromMilliseconds(20);
 
+    // Workers that hold a batch of a pool which Redis has forgotten get so long to commit it before it is fenced off. A loss takes every pool with it, so one such moment serves all of them.
+    private static readonly TimeSpan CommitMoment = TimeSpan.FromMilliseconds(500), MomentServes = TimeSpan.FromSeconds(5);
+
+    private long momentEndedAt;
+
     /// <summary>Freezes, rebuilds and thaws one pool. Returns the units left, or null when another process is at it.</summary>
     /// <exception cref="DependencyUnavailableException">SQL or Redis went away; the pool stays frozen, and the next rebuild takes it over at once.</exception>
     public Task<long?> RebuildAsync(long poolId) => RebuildAsync(poolId, onlyAbandoned: false, inHand: [], refused: []);
@@ -88,6 +93,7 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
         FaultPoints.Reach("rebuild.frozen");
 
         // Step 2: from here on no batch is committed that was peeked before.
+        await GiveWorkersTheirMomentAsync(poolId, keys);
         await database.WriteAsync(transaction => transaction.Connection!.ExecuteAsync("UPDATE pools SET generation = generation + 1 WHERE id = @poolId", new { poolId }, transaction));
         FaultPoints.Reach("rebuild.fenced");
 
@@ -138,6 +144,21 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
         // A new pool comes this way too; that is no news.
         LogRebuilt(log, claims + queued.Count > 0 ? LogLevel.Information : LogLevel.Debug, poolId, claims, queued.Count, left, Stopwatch.GetElapsedTime(started).TotalMilliseconds);
         return left;
+    }
+
+    private async Task GiveWorkersTheirMomentAsync(long poolId, PoolKeys keys)
+    {
+        if (!(await redis.GuardAsync(db => db.HashGetAsync(keys.Meta, "run"))).IsNull || (momentEndedAt != 0 && time.GetElapsedTime(momentEndedAt) < MomentServes))
+        {
+            return;
+        }
+
+        // A pool that is new is not there either, and nobody holds anything of it.
+        if (await database.ReadAsync(connection => connection.QuerySingleOrDefaultAsync<long>("SELECT generation FROM pools WHERE id = @poolId", new { poolId })) > 0)
+        {
+            await Task.Delay(CommitMoment, time);
+            momentEndedAt = time.GetTimestamp();
+        }
     }
 
     private async Task<Found> ReadAndHoldAsync(long poolId, PoolKeys keys, PoolFreeze freeze, IReadOnlyCollection<Claim> inHand)

@@ -35,6 +35,32 @@ public sealed class BatchInHandTests(Engines engines)
         await node.AssertAuditHoldsAsync(pool);
     }
 
+    // The crowd waits behind the freeze and takes everything the moment it ends: the batch must have been counted by then.
+    [Theory]
+    [InlineData(Engine.Garnet)]
+    [InlineData(Engine.Redis)]
+    public async Task Batch_CommittedWhileACrowdWaitsForTheForgottenPool_IsCountedBeforeItOpens(Engine engine)
+    {
+        using var node = new PoolNode(await engines.OpenAsync(engine));
+        var pool = await node.OpenPoolAsync(units: 10);
+        var before = await ClaimAsync(node, pool, 0, 6);
+        Task<ClaimAnswer[]> crowd = Task.FromResult<ClaimAnswer[]>([]);
+        await DrainAsync(node, async () =>
+        {
+            await ForgetAsync(node, pool);
+            crowd = Task.WhenAll(Enumerable.Range(100, 30).Select(user => node.ClaimAsync(pool, $"u-{user}")));
+            await Servers.Eventually.TrueAsync(async () => (string?)await node.Redis.Db.HashGetAsync(new PoolKeys(pool).Meta, "frozen") is { Length: > 0 }, "the pool is frozen");
+        });
+
+        var accepted = (await crowd).Where(answer => answer.Outcome == ClaimOutcome.Accepted).SelectMany(answer => answer.ClaimIds).ToHashSet();
+        await node.DrainAsync();
+        var states = await StatesAsync(node, pool);
+        Assert.All(states, claim => Assert.Equal(ClaimState.Confirmed, claim.Value));
+        Assert.Equal(4, accepted.Count);
+        Assert.Equal(before.Concat(accepted).Order(), states.Keys.Order());
+        await node.AssertAuditHoldsAsync(pool);
+    }
+
     [Fact]
     public async Task Batch_InHandWhileThePoolIsSoldAgainToTheLastUnit_NamesThoseWhoLostTheirsAndRefusesNobodyElse()
     {
