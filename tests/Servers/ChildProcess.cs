@@ -114,6 +114,14 @@ public sealed partial class ChildProcess : IAsyncDisposable
     /// <summary>SIGSTOP freezes it in whatever it does.</summary>
     public void Stop() => Signal(SigStop);
 
+    /// <summary>True once SIGSTOP has reached it.</summary>
+    public async Task<bool> IsFrozenAsync()
+    {
+        // The state in /proc: T while it is stopped.
+        var stat = await File.ReadAllTextAsync($"/proc/{process.Id}/stat");
+        return stat[(stat.LastIndexOf(')') + 2)..][0] == 'T';
+    }
+
     /// <summary>SIGCONT wakes it again.</summary>
     public void Continue() => Signal(SigCont);
 

@@ -14,9 +14,7 @@ public sealed class AccountsModule : IModule
 
     public IReadOnlyDictionary<string, Type> Options { get; } = new Dictionary<string, Type>(StringComparer.Ordinal) { ["Accounts"] = typeof(AccountsOptions) };
 
-    public void AddServices(IServiceCollection services)
-    {
-    }
+    public void AddServices(IServiceCollection services) => services.AddSingleton<GuestRate>();
 
     public void MapEndpoints(IEndpointRouteBuilder routes)
     {

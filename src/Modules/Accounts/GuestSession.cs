@@ -10,37 +10,44 @@ public sealed record GuestAnswer(string UserId, string Token, DateTime ExpiresAt
 /// <summary><c>POST /v1/guest-sessions</c>: a visitor of the demo shop becomes somebody. Off unless <see cref="AccountsOptions.GuestSessions"/>.</summary>
 internal static class GuestSession
 {
-    private static long secondAndCount;
-
     public static void Map(IEndpointRouteBuilder routes) => routes.MapPost("/v1/guest-sessions", Handle).For(AccessRule.Public)
         .WithTags("Users").WithSummary("Become a guest (demo)").Produces<GuestAnswer>(201).WithoutEngines()
         .Refuses(404, "guests-off").Refuses(429, "rate-limited");
 
-    private static IResult Handle(UserTokens tokens, AccountsOptions options, TimeProvider time)
+    private static IResult Handle(UserTokens tokens, GuestRate rate, AccountsOptions options, TimeProvider time)
     {
         if (!options.GuestSessions)
         {
             return new Problem(404, "guests-off", "No guests here", "This shop signs its users in itself (setting Accounts:GuestSessions).");
         }
 
-        if (!TakeTurn(time.GetUtcNow().ToUnixTimeSeconds(), options.GuestsPerSecondMax))
+        if (!rate.TakeTurn())
         {
             return new Problem(429, "rate-limited", "Too many new guests", "Ask again in a second.") { RetryAfter = TimeSpan.FromSeconds(1) };
         }
 
+        // Chance, and no number that begins anew with each start: a guest of before would be somebody else's.
         var userId = $"guest-{Guid.NewGuid():N}";
         var expiresAt = time.GetUtcNow() + options.GuestLifetime;
         return Results.Json(new GuestAnswer(userId, tokens.Make(userId, expiresAt), expiresAt.UtcDateTime), AccountsJson.Default.GuestAnswer, statusCode: 201);
     }
+}
 
+/// <summary>How many guests this node has made in this second, against <see cref="AccountsOptions.GuestsPerSecondMax"/>.</summary>
+internal sealed class GuestRate(AccountsOptions options, TimeProvider time)
+{
     // The second in the upper bits, how many guests it has made in the lower 20.
-    private static bool TakeTurn(long second, int perSecondMax)
+    private long secondAndCount;
+
+    /// <summary>False when this second has made its guests.</summary>
+    public bool TakeTurn()
     {
+        var second = time.GetUtcNow().ToUnixTimeSeconds();
         while (true)
         {
             var seen = Volatile.Read(ref secondAndCount);
             var next = seen >> 20 == second ? seen + 1 : (second << 20) + 1;
-            if ((next & 0xFFFFF) > perSecondMax)
+            if ((next & 0xFFFFF) > options.GuestsPerSecondMax)
             {
                 return false;
             }

@@ -97,14 +97,19 @@ internal sealed class ClaimUnits(PoolClaims claims, ClaimWaiters waiters, ClaimV
 
         async Task TellWhenWrittenAsync()
         {
-            if (await waiters.WaitAsync(claimId, patience, context.RequestAborted) is null)
+            switch (await waiters.WaitAsync(claimId, patience, context.RequestAborted))
             {
-                WriteHeld(context.Response, claimId);
-                return;
+                case null:
+                    WriteHeld(context.Response, claimId);
+                    break;
+                case ClaimState.Rejected:
+                    await Rejected(claimId).ExecuteAsync(context);
+                    break;
+                case ClaimState.Confirmed or ClaimState.Released:
+                    context.Response.Headers.Location = $"/v1/claims/{claimId}";
+                    await Results.Json((await views.FindAsync(claimId, user))!, FlashSalesJson.Default.ClaimView, statusCode: 201).ExecuteAsync(context);
+                    break;
             }
-
-            context.Response.Headers.Location = $"/v1/claims/{claimId}";
-            await Results.Json((await views.FindAsync(claimId, user))!, FlashSalesJson.Default.ClaimView, statusCode: 201).ExecuteAsync(context);
         }
     }
 
@@ -113,8 +118,15 @@ internal sealed class ClaimUnits(PoolClaims claims, ClaimWaiters waiters, ClaimV
         // This thread still has others of the same batch to answer; they do not wait for what SQL says about this one.
         await Task.Yield();
         var claimId = answer.ClaimIds[0];
+        var view = await views.FindAsync(claimId, user);
+        if (view?.State == PoolRoutes.StateName(ClaimState.Rejected))
+        {
+            await Rejected(claimId).ExecuteAsync(context);
+            return;
+        }
+
         context.Response.Headers.Location = $"/v1/claims/{claimId}";
-        var view = await views.FindAsync(claimId, user) ?? new ClaimView(Names.Id(claimId), Names.Id(saleId), units, answer.IsReleased ? "released" : "held", null, null);
+        view ??= new ClaimView(Names.Id(claimId), Names.Id(saleId), units, answer.IsReleased ? "released" : "held", null, null);
         await Results.Json(view, FlashSalesJson.Default.ClaimView).ExecuteAsync(context);
     }
 
@@ -129,6 +141,13 @@ internal sealed class ClaimUnits(PoolClaims claims, ClaimWaiters waiters, ClaimV
     {
         RetryAfter = TimeSpan.FromSeconds(5),
         More = new Dictionary<string, object>(StringComparer.Ordinal) { ["leftUnits"] = leftUnits },
+    };
+
+    // It was accepted, and the promise could not be kept: Redis had lost what it knew. Rare enough for an alert, and never told as a success.
+    private static Problem Rejected(long claimId) => new(
+        409, "claim-rejected", "Could not be kept", "This claim was accepted, but there was no unit left for it when it was written. Nothing was ordered.")
+    {
+        More = new Dictionary<string, object>(StringComparer.Ordinal) { ["claimId"] = Names.Id(claimId) },
     };
 
     // RFC 7240: "wait=5", perhaps among other preferences. Anything else is no preference.

@@ -24,7 +24,7 @@ internal static class ClaimUnitsNotes
         .TakesHeader("Prefer", "wait=1 to wait=20: answer 201 with the order if it is written within so many seconds, else 202.", "wait=5")
         .Produces<HeldClaim>(202).Produces<ClaimView>(201).Produces<ClaimView>(200)
         .TellsWhere(202, "The claim.").TellsWhere(201, "The claim.").TellsWhere(200, "The claim.")
-        .Refuses(409, "sold-out", "not-open", "paused", "closed", "limit-reached")
+        .Refuses(409, "sold-out", "not-open", "paused", "closed", "limit-reached", "claim-rejected")
         .WithMetadata(new HeaderNote(409, "Retry-After", "Seconds, where waiting helps: not with closed and limit-reached."))
         .Refuses(429, "rate-limited").Refuses(503, "queue-full")
         .WithExample(null, "one-unit", """{"units":1}""")

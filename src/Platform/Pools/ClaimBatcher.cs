@@ -85,6 +85,9 @@ internal sealed class ClaimBatcher(
 {
     private static readonly RedisScript ClaimScript = RedisScript.Load("Claim.lua");
 
+    // How long claims wait for a pool that is being rebuilt before they are answered 503. Longer than any rebuild of a pool that sells; a dead rebuilder's freeze takes longer.
+    private static readonly TimeSpan RebuildWaitMax = TimeSpan.FromSeconds(2);
+
     private readonly Lock waitingLock = new();
     private List<PendingClaim> waiting = [];
     private bool running;
@@ -118,7 +121,7 @@ internal sealed class ClaimBatcher(
         while (TakeBatch() is { } batch)
         {
             // The next call is on its way before anybody of the last one is told.
-            var asking = AskAsync(batch, mayRebuild: true);
+            var asking = AskAsync(batch, mayRebuild: true, closedAt: 0);
             Told.TellAll(answered);
             try
             {
@@ -161,7 +164,7 @@ internal sealed class ClaimBatcher(
         }
     }
 
-    private async Task AskAsync(List<PendingClaim> batch, bool mayRebuild)
+    private async Task AskAsync(List<PendingClaim> batch, bool mayRebuild, long closedAt)
     {
         var started = Stopwatch.GetTimestamp();
         redis.DemandRoom();
@@ -180,10 +183,10 @@ internal sealed class ClaimBatcher(
         // Step 3: the script, all or nothing for each claim of the batch.
         var answer = (RedisResult[])(await redis.RunScriptAsync(ClaimScript, keys.Claim, arguments))!;
         var letters = (string)answer[0]!;
-        if (letters[0] == 'M' && mayRebuild)
+        if ((letters[0] == 'F' || (letters[0] == 'M' && mayRebuild)) && (closedAt == 0 || Stopwatch.GetElapsedTime(closedAt) < RebuildWaitMax))
         {
-            await rebuilder.RebuildAsync(poolId);
-            await AskAsync(batch, mayRebuild: false);
+            var rebuilt = await rebuilder.ReopenAsync(poolId, isFrozen: letters[0] == 'F');
+            await AskAsync(batch, mayRebuild: mayRebuild && !rebuilt, closedAt == 0 ? started : closedAt);
             return;
         }
 

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Collections.Frozen;
 using System.Data.Common;
 using System.Globalization;
@@ -24,14 +25,18 @@ public sealed partial class ClaimWriter(
     private readonly BatchInsert insertClaims = new(
         "claims", "id", "pool_id", "user_id", "units", "idempotency_key", "ordinal", "state", "reason", "written_at");
 
+    // Claims of a batch that was not written because its pool was rebuilt meanwhile, until it is known where they are. Bounded by one batch for each pool and drain.
+    private readonly ConcurrentDictionary<long, IReadOnlyList<Claim>> inHand = new();
+
     private IReadOnlyList<QueuePartition> partitions = [];
     private long partitionsAt = long.MinValue;
 
     /// <summary>The queue partition of a pool.</summary>
-    public static QueuePartition PartitionOf(long poolId)
+    /// <param name="generation"><see cref="Pool.Generation"/>, read before the batch is peeked; only <see cref="WriteAsync(QueuePartition, RedisValue[])"/> asks for it.</param>
+    public static QueuePartition PartitionOf(long poolId, long generation = -1)
     {
         var keys = new PoolKeys(poolId);
-        return new QueuePartition(poolId.ToString(CultureInfo.InvariantCulture), keys.Log, keys.Journal, keys.Dead);
+        return new QueuePartition(poolId.ToString(CultureInfo.InvariantCulture), keys.Log, keys.Journal, keys.Dead, generation);
     }
 
     /// <inheritdoc/>
@@ -39,9 +44,13 @@ public sealed partial class ClaimWriter(
     {
         if (partitionsAt == long.MinValue || time.GetElapsedTime(partitionsAt) > PartitionsAge)
         {
-            var ids = await database.ReadAsync(connection => connection.QueryAsync<long>("SELECT id FROM pools"));
-            partitions = [.. ids.Select(PartitionOf)];
+            var pools = await database.ReadAsync(connection => connection.QueryAsync<(long Id, long Generation)>("SELECT id, generation FROM pools"));
+            partitions = [.. pools.Select(pool => PartitionOf(pool.Id, pool.Generation))];
             partitionsAt = time.GetTimestamp();
+            foreach (var (poolId, _) in inHand)
+            {
+                await RescueAsync(poolId);
+            }
         }
 
         return partitions;
@@ -49,7 +58,7 @@ public sealed partial class ClaimWriter(
 
     /// <inheritdoc/>
     /// <exception cref="FormatException">An entry is no claim.</exception>
-    public async Task WriteAsync(QueuePartition partition, RedisValue[] entries)
+    public async Task<bool> WriteAsync(QueuePartition partition, RedisValue[] entries)
     {
         var poolId = long.Parse(partition.Name, CultureInfo.InvariantCulture);
         var claims = new List<Claim>(entries.Length);
@@ -58,7 +67,15 @@ public sealed partial class ClaimWriter(
             claims.Add(ClaimEntry.TryFromQueue(poolId, entry, out var claim) ? claim : throw new FormatException($"Not a claim: {entry}"));
         }
 
-        var rejected = await database.WriteAsync(transaction => WriteAsync(transaction, poolId, claims));
+        if (await database.WriteAsync(transaction => WriteAsync(transaction, poolId, partition.Generation, claims)) is not { } rejected)
+        {
+            // The pool was rebuilt between the peek and the commit. Usually the batch still is where it was; a Redis that forgot it was rebuilt without it.
+            partitionsAt = long.MinValue;
+            inHand.AddOrUpdate(poolId, claims, (_, before) => [.. before, .. claims]);
+            await RescueAsync(poolId);
+            return false;
+        }
+
         waiters.Announce(claims);
         metrics.Committed(claims.Count - rejected, rejected);
         if (rejected > 0)
@@ -71,52 +88,99 @@ public sealed partial class ClaimWriter(
                 throw new DependencyUnavailableException("redis", $"pool {poolId} is being rebuilt by another process.");
             }
         }
+
+        return true;
     }
 
-    /// <returns>How many claims SQL refused, now or when they were delivered before: above the capacity or the user's limit.</returns>
-    private async Task<int> WriteAsync(DbTransaction transaction, long poolId, List<Claim> claims)
+    // Finds out what became of the claims in hand, and gives them up when that is settled.
+    private async Task RescueAsync(long poolId)
+    {
+        if (inHand.TryGetValue(poolId, out var claims) && await rebuilder.RescueAsync(poolId, [.. claims.DistinctBy(claim => claim.Id)]) is { } refused)
+        {
+            if (refused.Count > 0)
+            {
+                await database.WriteAsync(transaction => RejectAsync(transaction, [.. refused], "forgotten-by-redis", time.GetUtcNow().ToUnixTimeMilliseconds()));
+                waiters.Announce(refused);
+                metrics.Committed(0, refused.Count);
+            }
+
+            inHand.TryRemove(new(poolId, claims));
+        }
+    }
+
+    /// <returns>
+    /// How many claims SQL refused, now or when they were delivered before: above the capacity or the user's limit.
+    /// Null: the pool was rebuilt since <paramref name="generation"/>, and nothing was done.
+    /// </returns>
+    private async Task<int?> WriteAsync(DbTransaction transaction, long poolId, long generation, List<Claim> claims)
     {
         var connection = transaction.Connection!;
         var pool = await connection.QuerySingleAsync<Pool>($"SELECT {Pool.Columns} FROM pools WHERE id = @poolId", new { poolId }, transaction);
+        if (pool.Generation != generation)
+        {
+            return null;
+        }
+
         var now = time.GetUtcNow().ToUnixTimeMilliseconds();
-        var ordinals = pool.PerUserLimit == 1 && claims.TrueForAll(claim => claim.Units == 1) ? null : await FreeOrdinalsAsync(transaction, pool, claims);
+        // An entry may be in one batch twice: a server that died while it moved from one list to another shows it in both.
+        claims = [.. claims.DistinctBy(claim => claim.Id)];
+        var places = pool.PerUserLimit == 1 && claims.TrueForAll(claim => claim.Units == 1) ? null : await Places.ReadAsync(transaction, pool, claims);
 
         // The last line against overselling: what the pool does not have is not written as sold, whatever Redis said. In the order of the queue.
         var room = pool.CapacityUnits - pool.ClaimedUnits;
         var fits = claims.Sum(claim => (long)claim.Units) <= room;
-        var fresh = fits && ordinals is null ? await InsertAsync(transaction, claims, now) : [];
-        var accepted = claims;
-        if (fresh.Count != claims.Count)
+        var fresh = fits && places is null ? await InsertAsync(transaction, claims, now) : [];
+        if (fresh.Count == claims.Count)
         {
-            // Rare: redelivered claims, a pool at its end, or limits above one. One look tells which claims are new.
-            var written = (await connection.QueryAsync<(long Id, ClaimState State)>(
-                $"SELECT id, state FROM claims WHERE id IN {SqlList.Of("ids")}", new { ids = SqlList.Json(claims.Select(claim => claim.Id)) }, transaction)).AsList();
-            var known = written.Select(row => row.Id).ToHashSet();
-            known.ExceptWith(fresh);
-            accepted = [];
-            foreach (var claim in claims.Where(claim => !known.Contains(claim.Id)))
-            {
-                var alreadyIn = fresh.Contains(claim.Id);
-                if (alreadyIn || (claim.Units <= room && Ordinal(claim) is not null))
-                {
-                    accepted.Add(claim);
-                    room -= claim.Units;
-                }
-            }
-
-            var late = accepted.Where(claim => !fresh.Contains(claim.Id)).ToList();
-            fresh.UnionWith(await InsertAsync(transaction, late, now, Ordinal));
-            accepted.RemoveAll(claim => !fresh.Contains(claim.Id));
-            var refused = claims.Where(claim => !known.Contains(claim.Id) && !fresh.Contains(claim.Id)).ToList();
-            await RejectAsync(transaction, refused, "refused-by-sql", now);
-            await CountAndWriteRowsAsync(transaction, pool, accepted);
-            return refused.Count + written.Count(row => row.State == ClaimState.Rejected);
+            await CountAndWriteRowsAsync(transaction, pool, claims);
+            return 0;
         }
 
-        await CountAndWriteRowsAsync(transaction, pool, accepted);
-        return 0;
+        // Rare: redelivered claims, a pool at its end, or limits above one. One look tells which claims are new.
+        var written = (await connection.QueryAsync<(long Id, ClaimState State)>(
+            $"SELECT id, state FROM claims WHERE id IN {SqlList.Of("ids")}", new { ids = SqlList.Json(claims.Select(claim => claim.Id)) }, transaction)).ToDictionary(row => row.Id, row => row.State);
+        room -= claims.Where(claim => fresh.Contains(claim.Id)).Sum(claim => (long)claim.Units);
+        List<Claim> next = [], refused = [];
+        foreach (var claim in claims.Where(claim => !written.ContainsKey(claim.Id)))
+        {
+            if (!Fits(claim))
+            {
+                // Before anybody is refused: of those before it some may be refused by a unique key, and then what they would take is free.
+                await InsertNextAsync();
+            }
 
-        int? Ordinal(Claim claim) => ordinals is null ? 0 : ordinals.TryGetValue(claim.Id, out var ordinal) ? ordinal : null;
+            if (Fits(claim))
+            {
+                next.Add(claim);
+                room -= claim.Units;
+                places?.Take(claim);
+            }
+            else
+            {
+                refused.Add(claim);
+            }
+        }
+
+        await InsertNextAsync();
+        await RejectAsync(transaction, refused, "refused-by-sql", now);
+        await CountAndWriteRowsAsync(transaction, pool, [.. claims.Where(claim => fresh.Contains(claim.Id))]);
+        return refused.Count + claims.Count(claim => written.TryGetValue(claim.Id, out var state) && state == ClaimState.Rejected);
+
+        bool Fits(Claim claim) => claim.Units <= room && (places is null || places.Has(claim));
+
+        async Task InsertNextAsync()
+        {
+            var inserted = await InsertAsync(transaction, next, now, places is null ? null : places.OrdinalOf);
+            foreach (var claim in next.Where(claim => !inserted.Contains(claim.Id)))
+            {
+                room += claim.Units;
+                places?.GiveBack(claim);
+                refused.Add(claim);
+            }
+
+            fresh.UnionWith(inserted);
+            next.Clear();
+        }
     }
 
     private async Task CountAndWriteRowsAsync(DbTransaction transaction, Pool pool, List<Claim> fresh)
@@ -164,43 +228,6 @@ public sealed partial class ClaimWriter(
             _ => now,
         });
 
-    // Which place (0 … limit - 1) each claim takes among the user's claims; a claim that would exceed the limit in units gets none.
-    private static async Task<Dictionary<long, int>> FreeOrdinalsAsync(DbTransaction transaction, Pool pool, List<Claim> claims)
-    {
-        var held = (await transaction.Connection!.QueryAsync<(string UserId, int Ordinal, int Units)>(
-            $"SELECT user_id, ordinal, units FROM claims WHERE pool_id = @poolId AND ordinal IS NOT NULL AND user_id IN {SqlList.Of("users")}",
-            new { poolId = pool.Id, users = SqlList.Json(claims.Select(claim => claim.UserId).Distinct()) },
-            transaction)).ToLookup(row => row.UserId);
-
-        // A claim that is delivered again has its place, or gave it back: it must not take another one from the new ones.
-        var known = (await transaction.Connection!.QueryAsync<long>(
-            $"SELECT id FROM claims WHERE id IN {SqlList.Of("ids")}", new { ids = SqlList.Json(claims.Select(claim => claim.Id)) }, transaction)).ToHashSet();
-        var ordinals = new Dictionary<long, int>();
-        foreach (var ofUser in claims.Where(claim => !known.Contains(claim.Id)).GroupBy(claim => claim.UserId))
-        {
-            var taken = held[ofUser.Key].Select(row => row.Ordinal).ToHashSet();
-            var units = held[ofUser.Key].Sum(row => (long)row.Units);
-            foreach (var claim in ofUser)
-            {
-                if (units + claim.Units > pool.PerUserLimit)
-                {
-                    continue;
-                }
-
-                var ordinal = 0;
-                while (!taken.Add(ordinal))
-                {
-                    ordinal++;
-                }
-
-                ordinals[claim.Id] = ordinal;
-                units += claim.Units;
-            }
-        }
-
-        return ordinals;
-    }
-
     /// <summary>Gives up on the claim of a dead letter: recorded as rejected, its units go back by a rebuild.</summary>
     public async Task GiveUpAsync(long poolId, DeadLetter letter)
     {
@@ -213,4 +240,45 @@ public sealed partial class ClaimWriter(
 
     [LoggerMessage(Level = LogLevel.Critical, Message = "SQL refused {Count} acknowledged claims of pool {PoolId}; rebuilding it")]
     private static partial void LogRejected(ILogger log, int count, long poolId);
+
+    /// <summary>Which places (0 … limit - 1) users take among their claims of a pool, and how many units they hold.</summary>
+    private sealed class Places(long limit, Dictionary<string, (HashSet<int> Taken, long Units)> users)
+    {
+        private readonly Dictionary<long, int> given = [];
+
+        /// <summary>As SQL has them for the users of these claims.</summary>
+        public static async Task<Places> ReadAsync(DbTransaction transaction, Pool pool, List<Claim> claims)
+        {
+            var held = (await transaction.Connection!.QueryAsync<(string UserId, int Ordinal, int Units)>(
+                $"SELECT user_id, ordinal, units FROM claims WHERE pool_id = @poolId AND ordinal IS NOT NULL AND user_id IN {SqlList.Of("users")}",
+                new { poolId = pool.Id, users = SqlList.Json(claims.Select(claim => claim.UserId).Distinct()) },
+                transaction)).ToLookup(row => row.UserId);
+            return new Places(pool.PerUserLimit, claims.Select(claim => claim.UserId).Distinct().ToDictionary(
+                user => user, user => (held[user].Select(row => row.Ordinal).ToHashSet(), held[user].Sum(row => (long)row.Units)), StringComparer.Ordinal));
+        }
+
+        public bool Has(Claim claim) => users[claim.UserId].Units + claim.Units <= limit;
+
+        public int? OrdinalOf(Claim claim) => given[claim.Id];
+
+        public void Take(Claim claim)
+        {
+            var (taken, units) = users[claim.UserId];
+            var ordinal = 0;
+            while (!taken.Add(ordinal))
+            {
+                ordinal++;
+            }
+
+            given[claim.Id] = ordinal;
+            users[claim.UserId] = (taken, units + claim.Units);
+        }
+
+        public void GiveBack(Claim claim)
+        {
+            var (taken, units) = users[claim.UserId];
+            taken.Remove(given[claim.Id]);
+            users[claim.UserId] = (taken, units - claim.Units);
+        }
+    }
 }

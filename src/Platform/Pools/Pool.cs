@@ -19,6 +19,7 @@ public enum Gate
 /// <param name="PerUserLimit">Units that one user may hold, ≥ 1.</param>
 /// <param name="Version">Goes up by one with each change of gate, times, limit or capacity.</param>
 /// <param name="AppliedVersion">The newest version that Redis is known to have.</param>
+/// <param name="Generation">Goes up by one with each rebuild, before the rebuild reads the queue and the claims.</param>
 [method: Dapper.ExplicitConstructor]
 public sealed record Pool(
     long Id,
@@ -33,12 +34,13 @@ public sealed record Pool(
     long? ClosesAt,
     long Version,
     long AppliedVersion,
+    long Generation,
     long CreatedAt)
 {
     internal const string Columns =
         "id AS Id, kind AS Kind, title AS Title, initial_units AS InitialUnits, capacity_units AS CapacityUnits, claimed_units AS ClaimedUnits, " +
         "per_user_limit AS PerUserLimit, gate AS Gate, opens_at AS OpensAt, closes_at AS ClosesAt, version AS Version, " +
-        "applied_version AS AppliedVersion, created_at AS CreatedAt";
+        "applied_version AS AppliedVersion, generation AS Generation, created_at AS CreatedAt";
 }
 
 /// <summary>Where a claim stands.</summary>

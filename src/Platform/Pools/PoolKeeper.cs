@@ -67,10 +67,14 @@ public sealed partial class PoolKeeper(
         var complete = true;
         foreach (var (id, meta) in asked)
         {
-            // Frozen in this life: somebody is rebuilding it, or began to and failed; the freeze itself tells the two apart.
-            if (await meta is var known && (known[0] != run || !known[1].IsNullOrEmpty))
+            if (await meta is var known && known[0] != run)
             {
                 complete &= await rebuilder.RebuildAsync(id) is not null;
+            }
+            else if (!known[1].IsNullOrEmpty)
+            {
+                // Frozen in this life: somebody is rebuilding it, or began to and died; the freeze itself tells the two apart.
+                complete &= await rebuilder.TakeOverAsync(id) is not null;
             }
         }
 

@@ -17,6 +17,8 @@ namespace Sluice.Platform.Pools;
 /// <remarks>
 /// The pool is frozen meanwhile: no claim and no release changes it. Why no unit is lost or doubled while others go on working on SQL and the queue:
 /// the queue is read before SQL, and entries only ever move from the queue to SQL, so each claim is in at least one of the two, and by its id it counts once.
+/// Where Redis has forgotten the queue, a batch that a worker holds in its hands is in neither. So the rebuild first counts the pool's generation up in SQL, and a batch
+/// that was peeked in an older generation is not committed any more: its worker looks for it, and brings back what is nowhere (<see cref="RescueAsync"/>).
 /// Should SQL have lost claims that it had acknowledged (a failover, a backup that was put back), the journal brings them back, as far as it reaches.
 /// A claim that is released in SQL after it was read here is marked later by Release.lua, which is refused as long as the freeze lasts and is repeated.
 /// </remarks>
@@ -24,42 +26,102 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
 {
     private const int UsersPerCall = 500;
 
-    /// <summary>A freeze that is older than this was left behind by a process that died.</summary>
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan LookAgain = TimeSpan.FromMilliseconds(20);
 
-    private static readonly RedisScript RebuildScript = RedisScript.Load("Rebuild.lua");
+    // Workers that hold a batch of a pool which Redis has forgotten get so long to commit it before it is fenced off. A loss takes every pool with it, so one such moment serves all of them.
+    private static readonly TimeSpan CommitMoment = TimeSpan.FromMilliseconds(500), MomentServes = TimeSpan.FromSeconds(5);
+
+    private long momentEndedAt;
 
     /// <summary>Freezes, rebuilds and thaws one pool. Returns the units left, or null when another process is at it.</summary>
-    /// <exception cref="DependencyUnavailableException">SQL or Redis went away; the pool stays frozen, and the next rebuild takes it over.</exception>
-    public async Task<long?> RebuildAsync(long poolId)
+    /// <exception cref="DependencyUnavailableException">SQL or Redis went away; the pool stays frozen, and the next rebuild takes it over at once.</exception>
+    public Task<long?> RebuildAsync(long poolId) => RebuildAsync(poolId, onlyAbandoned: false, inHand: [], refused: []);
+
+    /// <summary>Rebuilds a pool that was left frozen by a process that died or gave up. Null when it is not, or not known to be yet (<see cref="PoolFreeze.Lease"/>).</summary>
+    /// <inheritdoc cref="RebuildAsync(long)"/>
+    public Task<long?> TakeOverAsync(long poolId) => RebuildAsync(poolId, onlyAbandoned: true, inHand: [], refused: []);
+
+    /// <summary>For claims that met a pool that is missing, or frozen: rebuilds it, or waits a moment for whoever is at it. Then ask again.</summary>
+    /// <returns>True when this call has rebuilt it.</returns>
+    /// <inheritdoc cref="RebuildAsync(long)"/>
+    public async Task<bool> ReopenAsync(long poolId, bool isFrozen)
+    {
+        // Only one that is still frozen: were it rebuilt by everybody who saw it frozen, it would be frozen all the time.
+        if (await (isFrozen ? TakeOverAsync(poolId) : RebuildAsync(poolId)) is not null)
+        {
+            return true;
+        }
+
+        await Task.Delay(LookAgain, time);
+        return false;
+    }
+
+    /// <summary>
+    /// For a worker whose batch was not written because the pool was rebuilt since its peek. Where the entries still are in the queue or in SQL, which is the rule, nothing is done.
+    /// What Redis has forgotten goes through the queue again, as far as there still is room for it. Idempotent, any number of workers at once.
+    /// </summary>
+    /// <returns>Claims for which there is no room any more: others have bought meanwhile. Null when another process is rebuilding: call again.</returns>
+    /// <exception cref="DependencyUnavailableException">SQL or Redis went away: call again.</exception>
+    public async Task<IReadOnlyList<Claim>?> RescueAsync(long poolId, IReadOnlyCollection<Claim> inHand)
+    {
+        // The queue before SQL, as always. What is in neither may still be among the dead letters; the rebuild looks there too.
+        var head = (await redis.GuardAsync(db => db.ListRangeAsync(new PoolKeys(poolId).Log, 0, inHand.Count - 1))).Select(entry => entry.ToString()).ToHashSet(StringComparer.Ordinal);
+        var missing = inHand.Where(claim => !head.Contains(ClaimEntry.ToQueue(claim))).ToDictionary(claim => claim.Id);
+        foreach (var id in missing.Count == 0 ? [] : await database.ReadAsync(connection => connection.QueryAsync<long>(
+            $"SELECT id FROM claims WHERE id IN {SqlList.Of("ids")}", new { ids = SqlList.Json(missing.Keys) })))
+        {
+            missing.Remove(id);
+        }
+
+        var refused = new List<Claim>();
+        return missing.Count == 0 || await RebuildAsync(poolId, onlyAbandoned: false, missing.Values, refused) is not null ? refused : null;
+    }
+
+    private async Task<long?> RebuildAsync(long poolId, bool onlyAbandoned, IReadOnlyCollection<Claim> inHand, List<Claim> refused)
     {
         var started = Stopwatch.GetTimestamp();
         var keys = new PoolKeys(poolId);
         var run = await redis.RunAsync();
-        var token = Guid.NewGuid().ToString("N");
 
         // Step 1: nobody else changes the pool from here on.
-        if (!await StepAsync(keys, ["freeze", token, time.GetUtcNow().ToUnixTimeMilliseconds(), (long)Patience.TotalMilliseconds, run]))
+        await using var freeze = await PoolFreeze.TakeAsync(redis, keys, poolId, run, onlyAbandoned, time);
+        if (freeze is null)
         {
             return null;
         }
 
         FaultPoints.Reach("rebuild.frozen");
 
-        var (queued, pool, claims, heldUnits, lost) = await ReadAndHoldAsync(poolId, keys, token);
+        // Step 2: from here on no batch is committed that was peeked before.
+        await GiveWorkersTheirMomentAsync(poolId, keys);
+        await database.WriteAsync(transaction => transaction.Connection!.ExecuteAsync("UPDATE pools SET generation = generation + 1 WHERE id = @poolId", new { poolId }, transaction));
+        FaultPoints.Reach("rebuild.fenced");
+
+        var found = await ReadAndHoldAsync(poolId, keys, freeze, inHand);
+        List<Claim> lost = [.. found.Journalled.Values];
         if (lost.Count > 0)
         {
-            // What SQL has lost goes through the queue again; then everything is read once more, so that it stands with its users' other claims.
-            foreach (var chunk in lost.Chunk(UsersPerCall))
-            {
-                LogLost(log, poolId, chunk.Length);
-                await DemandAsync(keys, poolId, ["requeue", token, .. chunk.Select(claim => (RedisValue)ClaimEntry.ToQueue(claim))]);
-            }
-
-            (queued, pool, claims, heldUnits, _) = await ReadAndHoldAsync(poolId, keys, token);
+            LogLost(log, poolId, lost.Count);
         }
 
-        // Step 4: what only the queue has.
+        if (found.InHand.Count > 0)
+        {
+            lost.AddRange(await FitAsync(found, refused));
+        }
+
+        if (lost.Count > 0)
+        {
+            // What was lost goes through the queue again; then everything is read once more, so that it stands with its users' other claims.
+            foreach (var chunk in lost.Chunk(UsersPerCall))
+            {
+                await freeze.RequeueAsync(chunk);
+            }
+
+            found = await ReadAndHoldAsync(poolId, keys, freeze, inHand: []);
+        }
+
+        // Step 5: what only the queue has.
+        var (pool, claims, queued, heldUnits) = (found.Pool, found.Claims, found.Queued, found.HeldUnits);
         var users = new Dictionary<string, string>();
         foreach (var claim in queued.Values.OrderBy(claim => claim.Id))
         {
@@ -69,16 +131,14 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
 
         foreach (var chunk in users.Chunk(UsersPerCall))
         {
-            await HoldAsync(keys, poolId, token, chunk);
+            await freeze.HoldAsync(chunk);
         }
 
         FaultPoints.Reach("rebuild.held");
 
-        // Step 5: open again. The counter never starts below zero: should more be claimed than there is, nothing is left to sell, and the audit says why.
+        // Step 6: open again. The counter never starts below zero: should more be claimed than there is, nothing is left to sell, and the audit says why.
         var left = Math.Max(0, pool.CapacityUnits - heldUnits);
-        await DemandAsync(keys, poolId, [
-            "thaw", token, run, pool.Version, PoolStore.GateName(pool.Gate), PoolStore.Optional(pool.OpensAt), PoolStore.Optional(pool.ClosesAt),
-            pool.PerUserLimit, pool.CapacityUnits, left, time.GetUtcNow().ToUnixTimeMilliseconds()]);
+        await freeze.ThawAsync(run, pool, left, refillsMin: time.GetUtcNow().ToUnixTimeMilliseconds());
         await redis.BarrierAsync();
 
         // A new pool comes this way too; that is no news.
@@ -86,20 +146,76 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
         return left;
     }
 
-    private async Task<(Dictionary<long, Claim> Queued, Pool Pool, long Claims, long HeldUnits, IReadOnlyCollection<Claim> Lost)> ReadAndHoldAsync(long poolId, PoolKeys keys, string token)
+    private async Task GiveWorkersTheirMomentAsync(long poolId, PoolKeys keys)
     {
-        // Step 2: the queue, before SQL. And what left the queue lately: SQL had it when it left, so what SQL does not have now, it has lost.
-        var queued = new Dictionary<long, Claim>();
-        var journalled = await ReadJournalAsync(poolId, keys);
-        foreach (var claim in await ReadQueueAsync(poolId, keys))
+        if (!(await redis.GuardAsync(db => db.HashGetAsync(keys.Meta, "run"))).IsNull || (momentEndedAt != 0 && time.GetElapsedTime(momentEndedAt) < MomentServes))
         {
-            queued[claim.Id] = claim;
+            return;
+        }
+
+        // A pool that is new is not there either, and nobody holds anything of it.
+        if (await database.ReadAsync(connection => connection.QuerySingleOrDefaultAsync<long>("SELECT generation FROM pools WHERE id = @poolId", new { poolId })) > 0)
+        {
+            await Task.Delay(CommitMoment, time);
+            momentEndedAt = time.GetTimestamp();
+        }
+    }
+
+    private async Task<Found> ReadAndHoldAsync(long poolId, PoolKeys keys, PoolFreeze freeze, IReadOnlyCollection<Claim> inHand)
+    {
+        // Step 3: the queue, before SQL. And what left the queue lately: SQL had it when it left, so what SQL does not have now, it has lost.
+        var journalled = await ReadJournalAsync(poolId, keys);
+        var waiting = (await ReadQueueAsync(poolId, keys)).DistinctBy(claim => claim.Id).ToList();
+        var found = new Found(waiting, waiting.ToDictionary(claim => claim.Id), journalled, inHand.ToDictionary(claim => claim.Id));
+        foreach (var claim in waiting)
+        {
             journalled.Remove(claim.Id);
         }
 
-        // Step 3: SQL, user by user, and on the way to Redis.
-        var (pool, claims, heldUnits) = await HoldWrittenAsync(poolId, keys, token, queued, journalled);
-        return (queued, pool, claims, heldUnits, journalled.Values);
+        foreach (var id in found.Queued.Keys.Concat(journalled.Keys))
+        {
+            found.InHand.Remove(id);
+        }
+
+        // Step 4: SQL, user by user, and on the way to Redis.
+        await HoldWrittenAsync(poolId, freeze, found);
+        return found;
+    }
+
+    // Which of the claims in hand can still be had. Who asked again after the loss has what is theirs already; what others have bought meanwhile is gone.
+    private async Task<IReadOnlyList<Claim>> FitAsync(Found found, List<Claim> refused)
+    {
+        var users = found.InHand.Values.Select(claim => claim.UserId).ToHashSet(StringComparer.Ordinal);
+        var written = (await database.ReadAsync(connection => connection.QueryAsync<ClaimRow>(
+            $"{ClaimRow.Select} WHERE pool_id = @id AND user_id IN {SqlList.Of("users")}", new { id = found.Pool.Id, users = SqlList.Json(users) }))).AsList();
+        var ids = written.ConvertAll(row => row.Id).ToHashSet();
+        var held = written.Where(row => row.State == ClaimState.Confirmed).Select(row => (row.UserId, row.Units, Key: row.IdempotencyKey))
+            .Concat(found.Waiting.Where(claim => !ids.Contains(claim.Id)).Select(claim => (claim.UserId, claim.Units, Key: claim.IdempotencyKey))).ToLookup(claim => claim.UserId);
+        var keys = written.Select(row => (row.UserId, row.IdempotencyKey)).ToHashSet();
+        var units = users.ToDictionary(user => user, user => held[user].Sum(claim => (long)claim.Units), StringComparer.Ordinal);
+        var room = found.Pool.CapacityUnits - found.HeldUnits - found.Queued.Values.Sum(claim => (long)claim.Units) - found.Journalled.Values.Sum(claim => (long)claim.Units);
+        List<Claim> fits = [];
+        foreach (var claim in found.InHand.Values.OrderBy(claim => claim.Id))
+        {
+            if (units[claim.UserId] + claim.Units > found.Pool.PerUserLimit ||
+                (claim.IdempotencyKey is { } key && (keys.Contains((claim.UserId, key)) || held[claim.UserId].Any(other => other.Key == key))))
+            {
+                continue;
+            }
+
+            if (claim.Units > room)
+            {
+                refused.Add(claim);
+                continue;
+            }
+
+            fits.Add(claim);
+            units[claim.UserId] += claim.Units;
+            room -= claim.Units;
+        }
+
+        LogForgotten(log, found.Pool.Id, found.InHand.Count, fits.Count, refused.Count);
+        return fits;
     }
 
     private async Task<Dictionary<long, Claim>> ReadJournalAsync(long poolId, PoolKeys keys)
@@ -150,20 +266,17 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
         }
     }
 
-    // Streams the pool's claims, one user after the other; removes from `queued` and `journalled` what SQL has, and adds to each user what only the queue has.
-    private Task<(Pool Pool, long Claims, long HeldUnits)> HoldWrittenAsync(
-        long poolId, PoolKeys keys, string token, Dictionary<long, Claim> queued, Dictionary<long, Claim> journalled) =>
+    // Streams the pool's claims, one user after the other; removes from `found` what SQL has, and adds to each user what only the queue has.
+    private Task<bool> HoldWrittenAsync(long poolId, PoolFreeze freeze, Found found) =>
         database.ReadAsync(async connection =>
         {
-            var pool = await connection.QuerySingleAsync<Pool>($"SELECT {Pool.Columns} FROM pools WHERE id = @poolId", new { poolId });
-            var queuedOf = queued.Values.ToLookup(claim => claim.UserId);
+            found.Pool = await connection.QuerySingleAsync<Pool>($"SELECT {Pool.Columns} FROM pools WHERE id = @poolId", new { poolId });
+            var queuedOf = found.Waiting.ToLookup(claim => claim.UserId);
             var chunk = new List<KeyValuePair<string, string>>(UsersPerCall);
-            long claims = 0, held = 0;
             string? user = null;
             var entries = "";
             await foreach (var row in connection.QueryUnbufferedAsync<ClaimRow>(
-                "SELECT id AS Id, user_id AS UserId, units AS Units, idempotency_key AS IdempotencyKey, state AS State FROM claims WHERE pool_id = @poolId ORDER BY user_id, id",
-                new { poolId }))
+                $"{ClaimRow.Select} WHERE pool_id = @poolId ORDER BY user_id, id", new { poolId }))
             {
                 if (row.UserId != user)
                 {
@@ -171,21 +284,22 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
                     user = row.UserId;
                 }
 
-                claims++;
+                found.Claims++;
                 var counts = row.State == ClaimState.Confirmed;
-                held += counts ? row.Units : 0;
+                found.HeldUnits += counts ? row.Units : 0;
                 entries += ClaimEntry.ToHolder(row.Id, row.Units, row.IdempotencyKey, released: !counts);
-                queued.Remove(row.Id);
-                journalled.Remove(row.Id);
+                found.Queued.Remove(row.Id);
+                found.Journalled.Remove(row.Id);
+                found.InHand.Remove(row.Id);
             }
 
             await FlushAsync();
             if (chunk.Count > 0)
             {
-                await HoldAsync(keys, poolId, token, chunk);
+                await freeze.HoldAsync(chunk);
             }
 
-            return (pool, claims, held);
+            return true;
 
             async Task FlushAsync()
             {
@@ -194,9 +308,9 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
                     return;
                 }
 
-                foreach (var claim in queuedOf[user].Where(claim => queued.Remove(claim.Id)))
+                foreach (var claim in queuedOf[user].Where(claim => found.Queued.Remove(claim.Id)))
                 {
-                    held += claim.Units;
+                    found.HeldUnits += claim.Units;
                     entries += ClaimEntry.ToHolder(claim.Id, claim.Units, claim.IdempotencyKey, released: false);
                 }
 
@@ -204,33 +318,11 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
                 entries = "";
                 if (chunk.Count == UsersPerCall)
                 {
-                    await HoldAsync(keys, poolId, token, chunk);
+                    await freeze.HoldAsync(chunk);
                     chunk.Clear();
                 }
             }
         });
-
-    private Task HoldAsync(PoolKeys keys, long poolId, string token, IReadOnlyCollection<KeyValuePair<string, string>> users)
-    {
-        var arguments = new List<RedisValue>(2 + (users.Count * 2)) { "hold", token };
-        foreach (var (user, entries) in users)
-        {
-            arguments.Add(user);
-            arguments.Add(entries);
-        }
-
-        return DemandAsync(keys, poolId, [.. arguments]);
-    }
-
-    private async Task DemandAsync(PoolKeys keys, long poolId, RedisValue[] arguments)
-    {
-        if (!await StepAsync(keys, arguments))
-        {
-            throw new DependencyUnavailableException("redis", $"another process took the rebuild of pool {poolId} over.");
-        }
-    }
-
-    private async Task<bool> StepAsync(PoolKeys keys, RedisValue[] arguments) => (long)await redis.RunScriptAsync(RebuildScript, keys.Rebuild, arguments) == 1;
 
     [LoggerMessage(Message = "Pool {PoolId} rebuilt from {Claims} written and {Queued} queued claims, {Left} units left, in {Ms:0} ms")]
     private static partial void LogRebuilt(ILogger log, LogLevel level, long poolId, long claims, int queued, long left, double ms);
@@ -238,6 +330,31 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
     [LoggerMessage(Level = LogLevel.Critical, Message = "Pool {PoolId}: SQL has lost {Count} claims that it once had; they go through the queue again")]
     private static partial void LogLost(ILogger log, long poolId, int count);
 
+    [LoggerMessage(
+        Level = LogLevel.Critical,
+        Message = "Pool {PoolId}: Redis has forgotten {Count} claims that a worker was about to write; {Fits} go through the queue again, for {Refused} there is no room any more")]
+    private static partial void LogForgotten(ILogger log, long poolId, int count, int fits, int refused);
+
+    /// <summary>What a rebuild has seen of a pool so far.</summary>
+    /// <param name="Waiting">Every claim of the queue and its dead letters, once.</param>
+    /// <param name="Queued">Of these, what SQL does not have and what does not stand with its user yet.</param>
+    /// <param name="Journalled">What left the queue lately and is neither in it nor in SQL.</param>
+    /// <param name="InHand">What a worker holds and is nowhere else.</param>
+    private sealed record Found(
+        IReadOnlyList<Claim> Waiting, Dictionary<long, Claim> Queued, Dictionary<long, Claim> Journalled, Dictionary<long, Claim> InHand)
+    {
+        public Pool Pool { get; set; } = null!;
+
+        /// <summary>Claims in SQL.</summary>
+        public long Claims { get; set; }
+
+        /// <summary>Units of the claims that stand with their users.</summary>
+        public long HeldUnits { get; set; }
+    }
+
     [StructLayout(LayoutKind.Auto)]
-    private readonly record struct ClaimRow(long Id, string UserId, int Units, string? IdempotencyKey, ClaimState State);
+    private readonly record struct ClaimRow(long Id, string UserId, int Units, string? IdempotencyKey, ClaimState State)
+    {
+        public const string Select = "SELECT id AS Id, user_id AS UserId, units AS Units, idempotency_key AS IdempotencyKey, state AS State FROM claims";
+    }
 }

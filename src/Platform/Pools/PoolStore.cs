@@ -24,7 +24,7 @@ public sealed class PoolStore(Database database, RedisConnection redis, PoolRebu
     {
         var pool = new Pool(
             id, kind, title, units, units, 0, perUserLimit, gate, opensAt?.ToUnixTimeMilliseconds(), closesAt?.ToUnixTimeMilliseconds(),
-            Version: 1, AppliedVersion: 0, time.GetUtcNow().ToUnixTimeMilliseconds());
+            Version: 1, AppliedVersion: 0, Generation: 0, time.GetUtcNow().ToUnixTimeMilliseconds());
         await transaction.Connection!.ExecuteAsync(
             "INSERT INTO pools (id, kind, title, initial_units, capacity_units, claimed_units, per_user_limit, gate, opens_at, closes_at, version, applied_version, created_at) " +
             "VALUES (@Id, @Kind, @Title, @InitialUnits, @CapacityUnits, 0, @PerUserLimit, @Gate, @OpensAt, @ClosesAt, @Version, @AppliedVersion, @CreatedAt)",
@@ -82,7 +82,7 @@ public sealed class PoolStore(Database database, RedisConnection redis, PoolRebu
         {
             var answer = (string?)await redis.RunScriptAsync(ConfigureScript, keys.Configure, [
                 await redis.RunAsync(), pool.Version, GateName(pool.Gate), Optional(pool.OpensAt), Optional(pool.ClosesAt), pool.PerUserLimit, pool.CapacityUnits]);
-            if (answer is "A" or "O" || (answer == "M" && await rebuilder.RebuildAsync(id) is not null))
+            if (answer is "A" or "O" || await (answer == "M" ? rebuilder.RebuildAsync(id) : rebuilder.TakeOverAsync(id)) is not null)
             {
                 break;
             }

@@ -14,9 +14,10 @@ public interface IQueueUse
     ValueTask<IReadOnlyList<QueuePartition>> PartitionsAsync();
 
     /// <summary>Writes the entries in one SQL transaction. Entries that were written before must have no effect.</summary>
+    /// <returns>False: nothing was written, because the partition was rebuilt since the peek. Peek again.</returns>
     /// <exception cref="DependencyUnavailableException">Not now: the drain comes back with the same entries.</exception>
     /// <exception cref="Exception">Something in the batch cannot be written: the drain halves the batch until it knows which entry, and sets that aside.</exception>
-    Task WriteAsync(QueuePartition partition, RedisValue[] entries);
+    Task<bool> WriteAsync(QueuePartition partition, RedisValue[] entries);
 }
 
 /// <summary>
@@ -92,7 +93,10 @@ public sealed partial class QueueDrain(
         FaultPoints.Reach("queue.peeked");
         try
         {
-            await use.WriteAsync(partition, batch);
+            if (!await use.WriteAsync(partition, batch))
+            {
+                return batch.Length;
+            }
         }
         catch (Exception e) when (e is not DependencyUnavailableException)
         {

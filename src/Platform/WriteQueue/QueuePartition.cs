@@ -21,12 +21,18 @@ public sealed record DeadLetter(string Entry, string Error, DateTimeOffset At)
 /// <param name="log">List of entries, each unique.</param>
 /// <param name="journal">List of the newest dropped entries.</param>
 /// <param name="dead">List of dead letters. All three in one slot.</param>
-public sealed class QueuePartition(string name, RedisKey log, RedisKey journal, RedisKey dead)
+/// <param name="generation">What the use knew of the partition before it handed it out; see <see cref="Generation"/>.</param>
+public sealed class QueuePartition(string name, RedisKey log, RedisKey journal, RedisKey dead, long generation)
 {
     private static readonly RedisScript AcknowledgeScript = RedisScript.Load("Acknowledge.lua");
     private static readonly RedisScript MoveHeadScript = RedisScript.Load("MoveHead.lua");
 
     public string Name => name;
+
+    /// <summary>
+    /// For the use: known before the peek, compared at the commit. Is it another one by then, the queue was looked through in between, and the batch may not be what it was.
+    /// </summary>
+    public long Generation => generation;
 
     /// <summary>The first entries, at most <paramref name="entriesMax"/>; they stay in the queue. One round trip.</summary>
     public Task<RedisValue[]> PeekAsync(RedisConnection redis, int entriesMax) =>
@@ -44,7 +50,7 @@ public sealed class QueuePartition(string name, RedisKey log, RedisKey journal, 
 
     /// <summary>Moves the head entry to the dead letters. False when the dead letters are full: the partition must stop then.</summary>
     public async Task<bool> QuarantineAsync(RedisConnection redis, RedisValue entry, DeadLetter letter, int deadLettersMax) =>
-        (long)await redis.RunScriptAsync(MoveHeadScript, [log, dead], [entry, letter.ToRedis(), deadLettersMax]) >= 0;
+        (long)await redis.RunScriptAsync(MoveHeadScript, [log, dead], [entry, deadLettersMax, letter.ToRedis()]) >= 0;
 
     /// <summary>The oldest dead letters.</summary>
     public async Task<IReadOnlyList<DeadLetter>> DeadLettersAsync(RedisConnection redis, int lettersMax)
@@ -75,7 +81,7 @@ public sealed class QueuePartition(string name, RedisKey log, RedisKey journal, 
 
             var letter = DeadLetter.Parse(head);
             await before(letter);
-            var answer = (long)await redis.RunScriptAsync(MoveHeadScript, [dead, log], [head, keep ? letter.Entry : "", entriesMax]);
+            var answer = (long)await redis.RunScriptAsync(MoveHeadScript, [dead, log], keep ? [head, entriesMax, letter.Entry] : [head, entriesMax]);
             if (answer < 0)
             {
                 break;

@@ -1,3 +1,4 @@
+using System.Globalization;
 using CsCheck;
 using Sluice.Platform.Hosting;
 using Sluice.Platform.Pools;
@@ -105,9 +106,9 @@ public sealed class ClaimWriterTests(Engines engines)
         await node.PushAsync(pool, ("u-1", 1, PoolNode.Key(1)), ("u-2", 1, null), ("u-3", 1, null));
         var partition = ClaimWriter.PartitionOf(pool);
         var batch = await partition.PeekAsync(node.Redis, 10);
-        await node.Writer.WriteAsync(partition, batch);
+        await node.WriteAsync(pool, batch);
         var once = await node.WrittenAsync(pool);
-        await node.Writer.WriteAsync(partition, batch);
+        await node.WriteAsync(pool, batch);
 
         Assert.Equal(once, await node.WrittenAsync(pool));
         Assert.Equal(3, (await node.Pools.FindAsync(pool))!.ClaimedUnits);
@@ -123,7 +124,7 @@ public sealed class ClaimWriterTests(Engines engines)
         var pool = await node.OpenPoolAsync(units: 3, limit);
         var partition = ClaimWriter.PartitionOf(pool);
         await node.ClaimAsync(pool, "u-1");
-        await node.Writer.WriteAsync(partition, await partition.PeekAsync(node.Redis, 10));
+        await node.WriteAsync(pool, await partition.PeekAsync(node.Redis, 10));
         await node.ClaimAsync(pool, limit == 1 ? "u-2" : "u-1", key: PoolNode.Key(2));
         await node.DrainAsync();
 
@@ -139,7 +140,7 @@ public sealed class ClaimWriterTests(Engines engines)
         var pool = await node.OpenPoolAsync(units: 3, limit: 2);
         var partition = ClaimWriter.PartitionOf(pool);
         var first = await node.ClaimAsync(pool, "u-1", units: 2, PoolNode.Key(1));
-        await node.Writer.WriteAsync(partition, await partition.PeekAsync(node.Redis, 10));
+        await node.WriteAsync(pool, await partition.PeekAsync(node.Redis, 10));
         await node.ReleaseAsync(first.ClaimIds[0]);
         await node.Releases.ReturnPendingAsync();
         var second = await node.ClaimAsync(pool, "u-1", units: 2, PoolNode.Key(2));
@@ -147,6 +148,43 @@ public sealed class ClaimWriterTests(Engines engines)
 
         Assert.Equal(second.ClaimIds, await IdsAsync(node, pool, ClaimState.Confirmed));
         await node.AssertAuditHoldsAsync(pool);
+    }
+
+    // A server that died while an entry moved from one list to another shows it twice.
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public async Task Write_WhenAnEntryIsInTheBatchTwice_CountsItOnce(int limit)
+    {
+        using var node = new PoolNode(await engines.OpenAsync(Engine.Garnet));
+        var pool = await node.OpenPoolAsync(units: 2, limit);
+        var first = (await node.PushAsync(pool, ("u-1", 1, null)))[0];
+        await node.Redis.Db.ListRightPushAsync(new PoolKeys(pool).Log, ClaimEntry.ToQueue(first));
+        var second = (await node.PushAsync(pool, ("u-2", 1, null)))[0];
+        await node.DrainAsync();
+
+        Assert.Equal([first.Id, second.Id], await IdsAsync(node, pool, ClaimState.Confirmed));
+        await node.Rebuilder.RebuildAsync(pool);
+        await node.AssertAuditHoldsAsync(pool);
+    }
+
+    // A claim that a unique key refuses takes neither a unit from the pool nor a place from its user.
+    [Theory]
+    [InlineData(1, 2, "u-1 u-1 u-2", "1 1 1", "a a b", "0 2")]
+    [InlineData(2, 2, "u-1 u-1 u-2", "1 1 1", "a a b", "0 2")]
+    [InlineData(3, 9, "u-1 u-1 u-1", "1 2 2", "a a b", "0 2")]
+    [InlineData(3, 3, "u-1 u-1 u-2 u-3", "1 1 2 1", "a a b c", "0 2")]
+    public async Task Write_WhenAUniqueKeyRefusesAClaim_TheNextLosesNothing(int limit, int units, string users, string counts, string keys, string confirmed)
+    {
+        using var node = new PoolNode(await engines.OpenAsync(Engine.Garnet));
+        var pool = await node.OpenPoolAsync(units, limit);
+        var claims = await node.PushAsync(pool, [.. users.Split(' ').Zip(counts.Split(' '), keys.Split(' ')).Select(wish =>
+            (wish.First, int.Parse(wish.Second, CultureInfo.InvariantCulture), (string?)$"the-key-that-is-called-{wish.Third}"))]);
+        await node.DrainAsync();
+
+        var expected = confirmed.Split(' ').Select(nth => claims[int.Parse(nth, CultureInfo.InvariantCulture)].Id).Order();
+        Assert.Equal(expected, await IdsAsync(node, pool, ClaimState.Confirmed));
+        await AssertOnlyTheRefusalIsBrokenAsync(node, pool);
     }
 
     [Theory]
@@ -165,8 +203,8 @@ public sealed class ClaimWriterTests(Engines engines)
                 while (await partition.PeekAsync(node.Redis, batchMax) is { Length: > 0 } batch)
                 {
                     // Twice, as after a crash.
-                    await node.Writer.WriteAsync(partition, batch);
-                    await node.Writer.WriteAsync(partition, batch);
+                    await node.WriteAsync(pool, batch);
+                    await node.WriteAsync(pool, batch);
                     await partition.AcknowledgeAsync(node.Redis, batch, 100);
                 }
 

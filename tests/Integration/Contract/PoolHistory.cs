@@ -21,7 +21,9 @@ internal sealed record ConfigureStep(bool OtherLife, int VersionUp, string Gate,
 /// <summary>A whole rebuild without a crash: freeze, hold what is held, thaw.</summary>
 internal sealed record RebuildStep(string Token) : Step;
 
-internal sealed record FreezeStep(string Token, int AfterMs, bool OtherLife) : Step;
+internal sealed record FreezeStep(string Token, int AfterMs, bool OtherLife, bool TakeOver) : Step;
+
+internal sealed record BeatStep(bool IsStranger, bool GivesUp) : Step;
 
 internal sealed record HoldStep(bool IsStranger, int User, bool Released) : Step;
 
@@ -49,7 +51,8 @@ internal sealed record PoolHistory(bool IsThere, int Capacity, int Limit, IReadO
             (life, up, gate, opens, closes, limit, more) => (Step)new ConfigureStep(life, up, gate, opens, closes, limit, more))),
         (1, Gen.Const((Step)new ConfigureStep(OtherLife: false, VersionUp: 1, "open", "", Past, Limit: 2, MoreUnits: 0))),
         (1, Token.Select(token => (Step)new RebuildStep(token))),
-        (1, Gen.Select(Token, Gen.Int[0, 80], Gen.Bool, (token, after, otherLife) => (Step)new FreezeStep(token, after, otherLife))),
+        (1, Gen.Select(Token, Gen.Int[-80, 80], Gen.Bool, Gen.Bool, (token, after, otherLife, takeOver) => (Step)new FreezeStep(token, after, otherLife, takeOver))),
+        (1, Gen.Select(Seldom, Gen.Bool, (stranger, givesUp) => (Step)new BeatStep(stranger, givesUp))),
         (1, Gen.Select(Seldom, Gen.Int[0, 3], Gen.Bool, (stranger, user, released) => (Step)new HoldStep(stranger, user, released))),
         (3, Seldom.Select(stranger => (Step)new ThawStep(stranger))),
         (3, Gen.Select(Seldom, Gen.Int[1, 4], Gen.Int[0, 5], (stale, entries, journal) => (Step)new AcknowledgeStep(stale, entries, journal))),

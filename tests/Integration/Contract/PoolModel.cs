@@ -187,16 +187,27 @@ internal sealed class PoolModel
 
     // ---- Rebuild.lua ------------------------------------------------------------------------------------------------------
 
-    public int Freeze(string token, long now, long patience, string life)
+    public int Freeze(string token, long now, long patience, string life, bool takeOver)
     {
-        // Who froze it in another life of the server is dead, and is not waited for.
-        if (IsFrozen && FrozenBy != token && FrozenIn == life && now - FrozenAt < patience)
+        // Who froze it in another life of the server is dead, and is not waited for. A clock that was set back says nothing.
+        if (IsFrozen ? FrozenBy != token && FrozenIn == life && Math.Abs(now - FrozenAt) < patience : takeOver)
         {
             return 0;
         }
 
         (FrozenBy, FrozenAt, FrozenIn) = (token, now, life);
         Holders.Clear();
+        return 1;
+    }
+
+    public int Beat(string token, long now)
+    {
+        if (FrozenBy != token)
+        {
+            return 0;
+        }
+
+        FrozenAt = now;
         return 1;
     }
 
@@ -246,7 +257,7 @@ internal sealed class PoolModel
         return 1;
     }
 
-    public static int MoveHead(List<string> from, List<string> to, string head, string appended, int max)
+    public static int MoveHead(List<string> from, List<string> to, string head, string? appended, int max)
     {
         if (from.Count == 0 || from[0] != head)
         {
@@ -259,7 +270,7 @@ internal sealed class PoolModel
         }
 
         from.RemoveAt(0);
-        if (appended.Length > 0)
+        if (appended is not null)
         {
             to.Add(appended);
         }

@@ -28,7 +28,9 @@ internal sealed class PoolNode : IDisposable
         Database = new Database(new SqlOptions { LockWaitMax = TimeSpan.FromSeconds(30) }, folder.Path);
         Migrations.Run(Database, typeof(Database).Assembly);
         Ids = new ClaimIds(nodeId: 1, time);
-        Rebuilder = new PoolRebuilder(Database, redis, time, NullLogger<PoolRebuilder>.Instance);
+
+        // On the real clock even where a test turns the node's own: a rebuild waits for others, who do not know that clock.
+        Rebuilder = new PoolRebuilder(Database, redis, TimeProvider.System, NullLogger<PoolRebuilder>.Instance);
         Pools = new PoolStore(Database, redis, Rebuilder, time);
         var waiters = new ClaimWaiters(Database, time);
         Claims = new PoolClaims(Pools, redis, Rebuilder, Ids, waiters, signal, metrics, options ?? new PoolsOptions(), Queue, time);
@@ -86,6 +88,10 @@ internal sealed class PoolNode : IDisposable
         await Redis.Db.ListRightPushAsync(new PoolKeys(poolId).Log, [.. claims.Select(claim => (RedisValue)ClaimEntry.ToQueue(claim))]);
         return claims;
     }
+
+    /// <summary>Writes a batch as if it had been peeked this moment.</summary>
+    public async Task WriteAsync(long poolId, RedisValue[] batch) =>
+        Assert.True(await Writer.WriteAsync(ClaimWriter.PartitionOf(poolId, (await Pools.FindAsync(poolId))!.Generation), batch), "The pool was rebuilt meanwhile.");
 
     /// <summary>Works until the queue is empty.</summary>
     public async Task DrainAsync()

@@ -88,7 +88,10 @@ internal sealed class PoolPlayer(RedisConnection redis, long poolId)
                 break;
             case FreezeStep freeze:
                 clock += freeze.AfterMs;
-                Freeze(freeze.Token, freeze.OtherLife);
+                Freeze(freeze.Token, freeze.OtherLife, freeze.TakeOver);
+                break;
+            case BeatStep beat:
+                Beat(Token(beat.IsStranger), beat.GivesUp ? 0 : clock);
                 break;
             case HoldStep hold:
                 List<HeldClaim> held = [new(NewId(), 1, "key-two", hold.Released)];
@@ -149,11 +152,14 @@ internal sealed class PoolPlayer(RedisConnection redis, long poolId)
         Thaw(token, settings);
     }
 
-    private void Freeze(string token, bool otherLife = false)
+    private void Freeze(string token, bool otherLife = false, bool takeOver = false)
     {
         var life = otherLife ? OtherRun : Run;
-        Send($"freeze by {token}", $"{model.Freeze(token, clock, Patience, life)}", RebuildScript, keys.Rebuild, ["freeze", token, clock, Patience, life]);
+        var step = takeOver ? "takeover" : "freeze";
+        Send($"{step} by {token}", $"{model.Freeze(token, clock, Patience, life, takeOver)}", RebuildScript, keys.Rebuild, [step, token, clock, Patience, life]);
     }
+
+    private void Beat(string token, long at) => Send($"beat of {token} at {at}", $"{model.Beat(token, at)}", RebuildScript, keys.Rebuild, ["beat", token, at]);
 
     private void Hold(string token, IReadOnlyDictionary<string, IReadOnlyList<HeldClaim>> users) => Send(
         $"hold by {token}", $"{model.Hold(token, users)}", RebuildScript, keys.Rebuild,
@@ -178,8 +184,8 @@ internal sealed class PoolPlayer(RedisConnection redis, long poolId)
         var (from, to) = step.FromDead ? (model.Dead, model.Log) : (model.Log, model.Dead);
         RedisKey[] lists = step.FromDead ? [keys.Dead, keys.Log] : [keys.Log, keys.Dead];
         var head = step.IsStale || from.Count == 0 ? "1,somebody,1,1," : from[0];
-        var appended = step.Discard ? "" : step.FromDead ? head.Replace("dead:", "", StringComparison.Ordinal) : $"dead:{head}";
-        Send(step, $"{PoolModel.MoveHead(from, to, head, appended, step.Max)}", MoveHeadScript, lists, [head, appended, step.Max]);
+        var appended = step.Discard ? null : step.FromDead ? head.Replace("dead:", "", StringComparison.Ordinal) : $"dead:{head}";
+        Send(step, $"{PoolModel.MoveHead(from, to, head, appended, step.Max)}", MoveHeadScript, lists, appended is null ? [head, step.Max] : [head, step.Max, appended]);
     }
 
     private void Send(object what, string expectedAnswer, RedisScript script, RedisKey[] scriptKeys, RedisValue[] arguments) => calls.Add(new Call(

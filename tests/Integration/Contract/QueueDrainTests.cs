@@ -112,6 +112,27 @@ public sealed class QueueDrainTests(Engines engines)
         Assert.Equal(1, await ClaimWriter.PartitionOf(pool).DeadCountAsync(node.Redis));
     }
 
+    [Theory]
+    [InlineData(Engine.Garnet)]
+    [InlineData(Engine.Redis)]
+    public async Task Replay_OfAnEntryThatIsEmpty_KeepsItUntilItIsDiscarded(Engine engine)
+    {
+        using var node = new PoolNode(await engines.OpenAsync(engine));
+        var pool = await node.OpenPoolAsync(10);
+        var partition = ClaimWriter.PartitionOf(pool);
+        await node.Redis.Db.ListRightPushAsync(new PoolKeys(pool).Log, "");
+        await node.DrainAsync();
+        Assert.Equal("", Assert.Single(await partition.DeadLettersAsync(node.Redis, 10)).Entry);
+
+        Assert.Equal(1, await partition.ReplayAsync(node.Redis, lagMax: 100));
+        Assert.Equal(1, await partition.DepthAsync(node.Redis));
+        await node.DrainAsync();
+        Assert.Equal("", Assert.Single(await partition.DeadLettersAsync(node.Redis, 10)).Entry);
+
+        Assert.Equal(1, await partition.DiscardAsync(node.Redis, letter => node.Writer.GiveUpAsync(pool, letter)));
+        Assert.Equal((0, 0), (await partition.DepthAsync(node.Redis), await partition.DeadCountAsync(node.Redis)));
+    }
+
     [Fact]
     public async Task Discard_GivesTheUnitsBackAndKeepsTheClaimAsRejected()
     {
@@ -214,7 +235,7 @@ public sealed class QueueDrainTests(Engines engines)
 
         public ValueTask<IReadOnlyList<QueuePartition>> PartitionsAsync() => writer.PartitionsAsync();
 
-        public Task WriteAsync(QueuePartition partition, RedisValue[] entries) =>
+        public Task<bool> WriteAsync(QueuePartition partition, RedisValue[] entries) =>
             Refused is { } user && entries.Any(entry => entry.ToString().Contains($",{user},", StringComparison.Ordinal))
                 ? throw new InvalidOperationException($"Not {user}.")
                 : writer.WriteAsync(partition, entries);

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using CsCheck;
 using Sluice.Platform.Hosting;
 using Sluice.Platform.Pools;
@@ -65,6 +66,9 @@ public sealed class RebuildTests(Engines engines)
         while (!claiming.IsCompleted)
         {
             rebuilds += await node.Rebuilder.RebuildAsync(pool) is not null ? 1 : 0;
+
+            // Claims that met the freeze look again every 20 ms: they must find it thawed now and then.
+            await Task.Delay(TimeSpan.FromMilliseconds(25), TimeProvider.System);
         }
 
         await Task.WhenAll(claiming, working, cancelling);
@@ -87,6 +91,72 @@ public sealed class RebuildTests(Engines engines)
 
         Assert.Null(await node.Rebuilder.RebuildAsync(pool));
         Assert.Equal("another process", await node.Redis.Db.HashGetAsync(meta, "frozen"));
+    }
+
+    [Theory]
+    [InlineData(Engine.Garnet)]
+    [InlineData(Engine.Redis)]
+    public async Task Claim_WhileAnotherRebuildsThePool_WaitsForItAndIsAnswered(Engine engine)
+    {
+        using var node = new PoolNode(await engines.OpenAsync(engine));
+        var pool = await node.OpenPoolAsync(units: 5);
+        await using var rebuild = await SlowRebuild.BeginAsync(node, pool);
+        var claiming = node.ClaimAsync(pool, "u-1");
+        await Task.WhenAny(claiming, Task.Delay(TimeSpan.FromMilliseconds(300), TimeProvider.System));
+        Assert.False(claiming.IsCompleted, "answered while the pool was frozen");
+        await rebuild.EndAsync();
+
+        Assert.Equal(ClaimOutcome.Accepted, (await claiming).Outcome);
+    }
+
+    // Slower than any claim waits, and slower than the freeze of a dead rebuilder lasts: this one is alive, and says so all the time.
+    [Theory]
+    [InlineData(Engine.Garnet)]
+    [InlineData(Engine.Redis)]
+    public async Task Rebuild_ThatIsSlow_IsLeftAloneAndClaimsAreToldToComeBack(Engine engine)
+    {
+        using var node = new PoolNode(await engines.OpenAsync(engine));
+        var pool = await node.OpenPoolAsync(units: 5);
+        await using var rebuild = await SlowRebuild.BeginAsync(node, pool);
+        var started = Stopwatch.GetTimestamp();
+        await Assert.ThrowsAsync<DependencyUnavailableException>(() => node.ClaimAsync(pool, "u-1", key: PoolNode.Key(1)));
+        Assert.InRange(Stopwatch.GetElapsedTime(started), TimeSpan.FromSeconds(1.5), TimeSpan.FromSeconds(20));
+        while (Stopwatch.GetElapsedTime(started) < PoolFreeze.Lease * 2)
+        {
+            Assert.Null(await node.Rebuilder.RebuildAsync(pool).WaitAsync(TimeSpan.FromSeconds(20)));
+            await Task.Delay(TimeSpan.FromMilliseconds(50), TimeProvider.System);
+        }
+
+        await rebuild.EndAsync();
+        Assert.Equal(ClaimOutcome.Accepted, (await node.ClaimAsync(pool, "u-1", key: PoolNode.Key(1))).Outcome);
+    }
+
+    [Theory]
+    [InlineData(Engine.Garnet)]
+    [InlineData(Engine.Redis)]
+    public async Task Claim_OnAPoolFrozenByADeadRebuilder_IsTakenWithinSeconds(Engine engine)
+    {
+        using var node = new PoolNode(await engines.OpenAsync(engine));
+        var pool = await node.OpenPoolAsync(units: 5);
+        var now = TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds();
+        await node.Redis.Db.HashSetAsync(new PoolKeys(pool).Meta, [new("frozen", "the dead"), new("frozenAt", now), new("frozenIn", await node.Redis.RunAsync())]);
+        var started = Stopwatch.GetTimestamp();
+        await ClaimUntilToldAsync(node, pool, "u-1");
+
+        Assert.InRange(Stopwatch.GetElapsedTime(started), PoolFreeze.Lease - TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(12));
+        Assert.Equal(4, (await node.InRedisAsync(pool)).Left);
+    }
+
+    [Fact]
+    public async Task Rebuild_ThatFailed_IsTakenOverAtOnce()
+    {
+        using var node = new PoolNode(await engines.OpenAsync(Engine.Redis));
+        var pool = Engines.NextPoolId();
+        await Assert.ThrowsAsync<InvalidOperationException>(() => node.Rebuilder.RebuildAsync(pool));
+        Assert.NotEqual("", (string?)await node.Redis.Db.HashGetAsync(new PoolKeys(pool).Meta, "frozen"));
+        await node.Database.WriteAsync(transaction => node.Pools.CreateAsync(transaction, pool, PoolNode.Kind, "A pool", 5, 1, Gate.Open, opensAt: null, closesAt: null));
+
+        Assert.Equal(5, await node.Rebuilder.TakeOverAsync(pool));
     }
 
     // One pool: claims, cancellations, written or not, set aside or not; then the damage, then the rebuild.
@@ -112,7 +182,7 @@ public sealed class RebuildTests(Engines engines)
                     break;
                 case 3 when await partition.PeekAsync(node.Redis, count) is { Length: > 0 } batch:
                     // Written; acknowledged only every other time, as if the worker had died in between.
-                    await node.Writer.WriteAsync(partition, batch);
+                    await node.WriteAsync(pool, batch);
                     if (user % 2 == 0)
                     {
                         await partition.AcknowledgeAsync(node.Redis, batch, 10);
@@ -160,6 +230,37 @@ public sealed class RebuildTests(Engines engines)
         Damage.WrongLeft => db.StringSetAsync(keys.Left, 1_000),
         Damage.FrozenByTheDead => db.HashSetAsync(keys.Meta, [new("frozen", "the dead"), new("frozenAt", 1_000)]),
     };
+
+    /// <summary>A rebuild that waits in its middle: somebody else has SQL's writer.</summary>
+    private sealed class SlowRebuild(Task locked, Task<long?> rebuilding, TaskCompletionSource unlock) : IAsyncDisposable
+    {
+        public static async Task<SlowRebuild> BeginAsync(PoolNode node, long pool)
+        {
+            var (locked, unlock) = (new TaskCompletionSource(), new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
+            var locking = node.Database.WriteAsync(_ =>
+            {
+                locked.SetResult();
+                return unlock.Task;
+            });
+            await locked.Task;
+            var rebuilding = node.Rebuilder.RebuildAsync(pool);
+            await Servers.Eventually.TrueAsync(async () => (string?)await node.Redis.Db.HashGetAsync(new PoolKeys(pool).Meta, "frozen") is { Length: > 0 }, "the pool is frozen");
+            return new SlowRebuild(locking, rebuilding, unlock);
+        }
+
+        public async Task EndAsync()
+        {
+            unlock.TrySetResult();
+            await locked;
+            Assert.NotNull(await rebuilding);
+        }
+
+        public async ValueTask DisposeAsync()
+        {
+            unlock.TrySetResult();
+            await Task.WhenAll(locked, rebuilding);
+        }
+    }
 
     private static async Task ClaimUntilToldAsync(PoolNode node, long pool, string user)
     {

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using Sluice.Platform.Hosting;
 using Sluice.Tests.Integration.Servers;
@@ -80,7 +81,7 @@ public sealed class RedisGoneTests(ITestOutputHelper output)
         ledger.AssertUnits(rows.Values, certificate, certificate.ToJsonString());
 
         // Logged does not survive the loss of Redis' disk: what was queued there and not yet in SQL is gone. Each one was made before the loss, or has a row that says it was refused
-        // (a batch that a worker held in its hands while the pool was rebuilt), and the certificate says that too.
+        // (a batch that a worker held in its hands, whose units were sold again before it could be put back), and the certificate says that too.
         var refused = rows.Values.Count(row => row.State == 3);
         // Committed means what it says: SQL has it.
         Assert.True(lost.Count == 0 || durability == "Logged", $"{lost.Count} claims were acknowledged as committed and are not, such as {string.Join(", ", lost.Take(3))}");
@@ -122,6 +123,70 @@ public sealed class RedisGoneTests(ITestOutputHelper output)
     }
 
     [Fact]
+    public async Task Redis_FlushedWhileAWorkerHoldsABatch_KeepsTheBatchAndRefusesNobody()
+    {
+        using var folder = new TempFolder();
+        await using var redis = await RedisServer.StartAsync();
+        string[] settings = [.. Drills.NoRateLimit, $"Redis:Connection={redis.Connection}", "WriteQueue:BatchRowsMax=40"];
+        await using var api = await SluiceServer.StartAsync([.. settings, "Roles=Api"], folder.Path);
+        await using var worker = await SluiceServer.StartAsync([.. settings, "Roles=Worker", "NodeId=1"], folder.Path, Drills.Fault("queue.peeked", "stop", 1));
+        var ledger = new Ledger(await api.OpenSaleAsync(Stock), Stock);
+        using var early = new Rush(api, ledger, await Rush.BuyersAsync(api, 100, "early"));
+        using var late = new Rush(api, ledger, await Rush.BuyersAsync(api, 300, "late"));
+        await using var client = await ConnectionMultiplexer.ConnectAsync($"{redis.Connection},allowAdmin=true");
+
+        // The worker is frozen with the first claim in its hands, or with a few; the rest of the hundred waits in the queue and is lost with it. Then three hundred others buy.
+        await early.PressOnceAsync();
+        await Eventually.TrueAsync(() => worker.Process.IsFrozenAsync(), "the worker is frozen with a batch in its hands");
+        var lost = (await client.GetDatabase().ListRangeAsync($"{{pool:{ledger.SaleId}.0}}:log")).Length;
+        await client.GetServers()[0].FlushAllDatabasesAsync();
+        await late.PressOnceAsync();
+        worker.Process.Continue();
+
+        await Eventually.TrueAsync(async () => (long)(await api.ServerGetAsync($"/v1/pools/{ledger.SaleId}"))["queueDepth"]! == 0 && (await ledger.CompareAsync(api.Data)).Rows.Count > 300, "all is written");
+        var certificate = await ledger.FreshCertificateAsync(api);
+        var (rows, missing) = await ledger.CompareAsync(api.Data);
+        ledger.AssertUnits(rows.Values, certificate, certificate.ToJsonString());
+        Assert.Equal("holds", (string?)certificate["verdict"]);
+        Assert.InRange(missing.Count, 0, 99);
+        Assert.All(missing, claim => Assert.StartsWith("early", claim.User, StringComparison.Ordinal));
+        output.WriteLine($"{lost} claims in the queue when Redis forgot it; {100 - missing.Count} of them were in the worker's hands and are kept, 300 were sold to others, 0 refused");
+    }
+
+    [Theory]
+    [InlineData("rebuild.frozen")]
+    [InlineData("rebuild.fenced")]
+    [InlineData("rebuild.held")]
+    public async Task Worker_KilledInMidRebuild_TheNextWhoAsksTakesItOverWithinSeconds(string point)
+    {
+        using var folder = new TempFolder();
+        await using var redis = await RedisServer.StartAsync();
+        string[] settings = [.. Drills.NoRateLimit, $"Redis:Connection={redis.Connection}"];
+        await using var api = await SluiceServer.StartAsync([.. settings, "Roles=Api"], folder.Path);
+        var ledger = new Ledger(await api.OpenSaleAsync(Stock), Stock);
+        using var early = new Rush(api, ledger, await Rush.BuyersAsync(api, 50, "early"));
+        using var late = new Rush(api, ledger, await Rush.BuyersAsync(api, 50, "late"));
+        await using var client = await ConnectionMultiplexer.ConnectAsync($"{redis.Connection},allowAdmin=true");
+        await using (var worker = await SluiceServer.StartAsync([.. settings, "Roles=Worker", "NodeId=1"], folder.Path, Drills.Fault(point, "kill", 1)))
+        {
+            await early.PressOnceAsync();
+            await ledger.AuditAsync(api);
+
+            // Nobody buys, so it is the worker that notices, and dies over the rebuild.
+            await client.GetServers()[0].FlushAllDatabasesAsync();
+            await worker.Process.WaitAsync(TimeSpan.FromSeconds(60));
+        }
+
+        var started = Stopwatch.GetTimestamp();
+        await late.SettleAsync();
+        var took = Stopwatch.GetElapsedTime(started);
+        await using var another = await SluiceServer.StartAsync([.. settings, "Roles=Worker", "NodeId=2"], folder.Path);
+        Assert.Equal(100, (await ledger.AuditAsync(api)).Sold);
+        Assert.InRange(took, TimeSpan.Zero, TimeSpan.FromSeconds(12));
+        output.WriteLine($"{point}: the worker died over the rebuild; 50 others had their claims after {took.TotalSeconds:0.0} s");
+    }
+
+    [Fact]
     public async Task Pool_LeftFrozenByADeadRebuilder_OpensAgainByItself()
     {
         await using var redis = await RedisServer.StartAsync();
@@ -131,13 +196,13 @@ public sealed class RedisGoneTests(ITestOutputHelper output)
         var meta = (RedisKey)$"{{pool:{ledger.SaleId}.0}}:meta";
         var db = client.GetDatabase();
 
-        // As a rebuild leaves it that died half a minute ago, in this life of Redis and in one before.
-        foreach (var (life, ageSeconds) in new[] { ("", 31), ("another", 0) })
+        // As a rebuild leaves it that died this moment, in this life of Redis and in one before.
+        foreach (var life in new[] { "", "another" })
         {
             var run = (string)(await db.HashGetAsync(meta, "run"))!;
-            var at = TimeProvider.System.GetUtcNow().AddSeconds(-ageSeconds).ToUnixTimeMilliseconds();
+            var at = TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds();
             await db.HashSetAsync(meta, [new("frozen", "dead"), new("frozenAt", at), new("frozenIn", life.Length > 0 ? life : run)]);
-            using var rush = new Rush(server, ledger, await Rush.BuyersAsync(server, 5, $"life{ageSeconds}"));
+            using var rush = new Rush(server, ledger, await Rush.BuyersAsync(server, 5, $"life{life}"));
             await rush.SettleAsync();
         }
 

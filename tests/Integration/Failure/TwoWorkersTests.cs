@@ -18,7 +18,7 @@ public sealed class TwoWorkersTests(ITestOutputHelper output)
         // The other sleeps until the first is where the drill wants it.
         cluster.Second.Process.Stop();
         await cluster.Rush.PressOnceAsync();
-        await Eventually.TrueAsync(() => Cluster.IsFrozenAsync(cluster.First), "the first worker is frozen");
+        await Eventually.TrueAsync(() => cluster.First.Process.IsFrozenAsync(), "the first worker is frozen");
         cluster.Second.Process.Continue();
         var audited = await cluster.Ledger.AuditAsync(cluster.Api);
         Assert.Equal(Stock, audited.Sold);
@@ -38,7 +38,7 @@ public sealed class TwoWorkersTests(ITestOutputHelper output)
         using var early = new Rush(cluster.Api, cluster.Ledger, [.. cluster.Buyers.Take(Stock / 2)]);
         cluster.Second.Process.Stop();
         await early.PressOnceAsync();
-        await Eventually.TrueAsync(() => Cluster.IsFrozenAsync(cluster.First), "the first worker is frozen between its commit and its acknowledgement");
+        await Eventually.TrueAsync(() => cluster.First.Process.IsFrozenAsync(), "the first worker is frozen between its commit and its acknowledgement");
         cluster.Second.Process.Continue();
         await cluster.Ledger.AuditAsync(cluster.Api);
 
@@ -125,14 +125,6 @@ public sealed class TwoWorkersTests(ITestOutputHelper output)
             cluster.Buyers = await Rush.BuyersAsync(cluster.Api, BuyerCount);
             cluster.Rush = new Rush(cluster.Api, cluster.Ledger, cluster.Buyers);
             return cluster;
-        }
-
-        /// <summary>True once SIGSTOP has reached the process.</summary>
-        public static async Task<bool> IsFrozenAsync(SluiceServer node)
-        {
-            // The state in /proc: T while it is stopped.
-            var stat = await File.ReadAllTextAsync($"/proc/{node.Process.Id}/stat");
-            return stat[(stat.LastIndexOf(')') + 2)..][0] == 'T';
         }
 
         public async ValueTask DisposeAsync()

@@ -1,4 +1,6 @@
 using System.Diagnostics;
+using Dapper;
+using Microsoft.Data.Sqlite;
 using Sluice.Tests.Integration.Servers;
 
 namespace Sluice.Tests.Integration.Http;
@@ -49,6 +51,26 @@ public sealed class WaitingTests(HttpShop shop)
         Assert.InRange(took, TimeSpan.FromSeconds(1.9), TimeSpan.FromSeconds(15));
         var stranger = await server.UserAsync(HttpMethod.Get, $"/v1/claims/{claim}", await server.TokenAsync("stranger"));
         Assert.Equal((404, "not-found"), (stranger.Status, stranger.Code));
+    }
+
+    [Fact]
+    public async Task Wait_ForAClaimThatSqlRefuses_IsToldSo()
+    {
+        await using var server = await SluiceServer.StartAsync();
+        var sale = await server.OpenSaleAsync(stock: 1);
+        var token = await server.TokenAsync("u-1");
+
+        // As if Redis had forgotten that the unit is sold: it still has one, and SQL has none.
+        await using (var database = new SqliteConnection($"Data Source={Path.Combine(server.Data, "sluice.db")};Pooling=False"))
+        {
+            await database.ExecuteAsync("UPDATE pools SET claimed_units = capacity_units");
+        }
+
+        var answer = await server.ClaimAsync(sale, token, key: "the-key-of-one-request", prefer: "wait=20");
+
+        Assert.Equal((409, "claim-rejected"), (answer.Status, answer.Code));
+        var claim = await server.UserAsync(HttpMethod.Get, $"/v1/claims/{answer.ClaimId}", token);
+        Assert.Equal((200, "rejected", "refused-by-sql"), (claim.Status, (string?)claim.Json["state"], (string?)claim.Json["reason"]));
     }
 
     [Fact]
