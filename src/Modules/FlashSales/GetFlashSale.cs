@@ -1,6 +1,7 @@
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.DependencyInjection;
 using Sluice.Platform.Http;
 using Sluice.Platform.Pools;
 
@@ -11,8 +12,10 @@ internal static class GetFlashSale
 {
     public static void Map(IEndpointRouteBuilder routes)
     {
+        // Taken once for the page that everybody looks at: as a parameter of the handler it would cost a scope for each request.
+        var board = routes.ServiceProvider.GetRequiredService<SaleBoard>();
         routes.MapGet("/v1/flash-sales", ListAsync).For(AccessRule.Public).WithTags("Flash sales").WithSummary("The newest sales").Produces<Page<FlashSaleView>>().IsVersioned();
-        routes.MapGet("/v1/flash-sales/{id}", GetAsync).For(AccessRule.Public).WithTags("Flash sales").WithSummary("One sale").Produces<FlashSaleView>().IsVersioned();
+        routes.MapGet("/v1/flash-sales/{id}", (string id, HttpContext context) => GetAsync(id, context, board)).For(AccessRule.Public).WithTags("Flash sales").WithSummary("One sale").Produces<FlashSaleView>().IsVersioned();
     }
 
     private static async Task<IResult> ListAsync(HttpContext context, SaleBoard board)

@@ -1,3 +1,4 @@
+using System.Buffers;
 using Microsoft.AspNetCore.Http;
 
 namespace Sluice.Platform.Http;
@@ -5,13 +6,15 @@ namespace Sluice.Platform.Http;
 /// <summary>Answers with an <c>ETag</c>: who has this version already gets 304 and no body.</summary>
 public static class Versioned
 {
+    private static readonly IResult Unchanged = new NotModified();
+
     /// <param name="etag">Quoted, as it goes over the wire.</param>
     public static IResult Answer(HttpContext context, string etag, byte[] json)
     {
         var response = context.Response;
         response.Headers.ETag = etag;
         response.Headers.CacheControl = "no-cache";
-        return Matches(context.Request.Headers.IfNoneMatch, etag) ? Results.StatusCode(304) : Results.Bytes(json, "application/json; charset=utf-8");
+        return Matches(context.Request.Headers.IfNoneMatch, etag) ? Unchanged : new Json(json);
     }
 
     // A list of quoted tags, or *. Weak and strong are one: a tag names the content, not its bytes.
@@ -32,5 +35,27 @@ public static class Versioned
         }
 
         return false;
+    }
+
+    // Not ASP.NET's own results: those ask for a logger, and with it for a scope, each time.
+    private sealed class NotModified : IResult
+    {
+        public Task ExecuteAsync(HttpContext httpContext)
+        {
+            httpContext.Response.StatusCode = 304;
+            return Task.CompletedTask;
+        }
+    }
+
+    private sealed class Json(byte[] json) : IResult
+    {
+        public Task ExecuteAsync(HttpContext httpContext)
+        {
+            var response = httpContext.Response;
+            response.ContentType = "application/json; charset=utf-8";
+            response.ContentLength = json.Length;
+            response.BodyWriter.Write(json);
+            return Task.CompletedTask;
+        }
     }
 }

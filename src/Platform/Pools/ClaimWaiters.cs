@@ -17,6 +17,8 @@ public sealed class ClaimWaiters(Database database, TimeProvider time) : IDispos
     /// <summary>Returns the state as soon as SQL has the claim, or null when it has not after <paramref name="atMost"/>.</summary>
     public async Task<ClaimState?> WaitAsync(long claimId, TimeSpan atMost, CancellationToken cancel)
     {
+        // Whoever asks may have others of the same batch to answer on this thread, and SQL is read on the thread that asks.
+        await Task.Yield();
         var started = time.GetTimestamp();
         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancel, stopping.Token);
         var told = waiting.GetOrAdd(claimId, static _ => new(TaskCreationOptions.RunContinuationsAsynchronously));
