@@ -277,9 +277,13 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
             var chunk = new List<KeyValuePair<string, string>>(UsersPerCall);
             string? user = null;
             var entries = "";
-            await foreach (var row in connection.QueryUnbufferedAsync<ClaimRow>(
-                $"{ClaimRow.Select} WHERE pool_id = @poolId ORDER BY user_id, id", new { poolId }))
+
+            // Not with QueryUnbufferedAsync: it cancels its command when all has been read, and a MySQL server is then sent a KILL through a connection of its own.
+            await using var reader = await connection.ExecuteReaderAsync($"{ClaimRow.Select} WHERE pool_id = @poolId ORDER BY user_id, id", new { poolId });
+            var parse = reader.GetRowParser<ClaimRow>();
+            while (await reader.ReadAsync())
             {
+                var row = parse(reader);
                 if (row.UserId != user)
                 {
                     await FlushAsync();

@@ -30,9 +30,12 @@ public static class Migrations
             scope.ServiceProvider.GetRequiredService<IMigrationRunner>().MigrateUp();
             engine.Finish();
         }
-        catch (DbException e)
+        catch (Exception e) when (InnermostOf(e) is { } cause)
         {
-            throw new DependencyUnavailableException("sql", $"cannot prepare {engine.Describe}: {engine.Says(e)}", e);
+            throw new DependencyUnavailableException("sql", $"cannot prepare {engine.Describe}: {engine.Says(cause)}", e);
         }
     }
+
+    // The runner puts the engine's exception into one of its own, which carries the whole statement.
+    private static DbException? InnermostOf(Exception? e) => e is null ? null : InnermostOf(e.InnerException) ?? e as DbException;
 }

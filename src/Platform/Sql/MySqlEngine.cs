@@ -20,6 +20,12 @@ namespace Sluice.Platform.Sql;
 /// </remarks>
 internal sealed class MySqlEngine : ISqlEngine
 {
+    /// <summary>
+    /// After so long without a word the server ends a connection and takes its transaction back. A node that vanished without a goodbye (power, network) would otherwise hold the rows that it had
+    /// locked for hours. Connections that nobody uses are closed here before that.
+    /// </summary>
+    private static readonly TimeSpan SilenceMax = TimeSpan.FromSeconds(30);
+
     /// <summary>Longest wait for another node's migrations.</summary>
     private static readonly TimeSpan MigrationTurnMax = TimeSpan.FromMinutes(2);
 
@@ -89,6 +95,7 @@ internal sealed class MySqlEngine : ISqlEngine
             ConnectionTimeout = Seconds(options.ConnectTimeMax),
             DefaultCommandTimeout = Seconds(options.StatementTimeMax),
             CancellationTimeout = 1,
+            ConnectionIdleTimeout = Seconds(SilenceMax / 2),
 
             // A connection comes back with its transaction ended, and everything else about it is as StartSession left it. It is pinged before it is used again.
             ConnectionReset = false,
@@ -209,7 +216,7 @@ internal sealed class MySqlEngine : ISqlEngine
         await using var command = context.Connection.CreateCommand();
         command.CommandText =
             "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', autocommit = 1, " +
-            string.Create(CultureInfo.InvariantCulture, $"innodb_lock_wait_timeout = {Seconds(options.LockWaitMax)}");
+            string.Create(CultureInfo.InvariantCulture, $"innodb_lock_wait_timeout = {Seconds(options.LockWaitMax)}, wait_timeout = {Seconds(SilenceMax)}");
         if (context.Connection.ServerVersion.Contains("MariaDB", StringComparison.OrdinalIgnoreCase))
         {
             // Lists stay lists: from a thousand elements on MariaDB makes them a subquery otherwise, see SqlList.

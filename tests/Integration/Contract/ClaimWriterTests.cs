@@ -241,6 +241,38 @@ public sealed class ClaimWriterTests(Engines engines)
             threads: 1);
     }
 
+    // Two workers with two halves of what Redis sold twice over: whoever is second sees what the first has written.
+    [Theory]
+    [InlineData(Engine.Redis)]
+    [InlineData(Engine.MariaDb)]
+    public async Task Write_OfTwoBatchesOfOnePoolAtOnce_IsOneAfterTheOther(Engine engine)
+    {
+        using var node = new PoolNode(await engines.OpenAsync(engine));
+        for (var round = 0; round < 8; round++)
+        {
+            var pool = await node.OpenPoolAsync(units: 30, limit: 2);
+            await node.PushAsync(pool, [.. Enumerable.Range(0, 60).Select(user => ($"u-{user % 40}", 1, (string?)null))]);
+            var partition = ClaimWriter.PartitionOf(pool, (await node.Pools.FindAsync(pool))!.Generation);
+            var batch = await partition.PeekAsync(node.Redis, 60);
+            await Task.WhenAll(batch.Chunk(30).Select(half => Task.Run(async () =>
+            {
+                try
+                {
+                    await node.Writer.WriteAsync(partition, half);
+                }
+                catch (DependencyUnavailableException)
+                {
+                    // The other one rebuilds the pool: the batch stays in the queue.
+                }
+            })));
+            await node.DrainAsync();
+
+            Assert.Empty(await partition.DeadLettersAsync(node.Redis, 100));
+            Assert.Equal((30, 30), ((await IdsAsync(node, pool, ClaimState.Confirmed)).Count, (await IdsAsync(node, pool, ClaimState.Rejected)).Count));
+            await AssertOnlyTheRefusalIsBrokenAsync(node, pool);
+        }
+    }
+
     // That an acknowledged claim was refused is told by the certificate; everything else must hold all the same.
     private static async Task AssertOnlyTheRefusalIsBrokenAsync(PoolNode node, long pool)
     {
