@@ -265,7 +265,12 @@ public sealed class ClaimWriterTests(Engines engines)
                     // The other one rebuilds the pool: the batch stays in the queue.
                 }
             })));
-            await node.DrainAsync();
+
+            // A worker looks for new pools ten times a second.
+            while ((await partition.PeekAsync(node.Redis, 1)).Length > 0)
+            {
+                await node.DrainAsync();
+            }
 
             Assert.Empty(await partition.DeadLettersAsync(node.Redis, 100));
             Assert.Equal((30, 30), ((await IdsAsync(node, pool, ClaimState.Confirmed)).Count, (await IdsAsync(node, pool, ClaimState.Rejected)).Count));
