@@ -29,7 +29,7 @@ internal sealed class Node : IAsyncDisposable
 
     public WebApplication App { get; }
 
-    public string Engines => $"{redis.Describe}; SQLite at {database.File}";
+    public string Engines => $"{redis.Describe}; {database.Describe}";
 
     /// <summary>Options class for each section of the settings.</summary>
     public static IReadOnlyDictionary<string, Type> Sections { get; } = new Dictionary<string, Type>(StringComparer.OrdinalIgnoreCase)

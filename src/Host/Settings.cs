@@ -88,20 +88,20 @@ internal sealed class Settings
             }
             catch (Exception e) when (e is ArgumentException or FormatException or OverflowException or NotSupportedException)
             {
-                wrong.Add($"{key}: '{text}' is not {Describe(property.PropertyType)}{Bounds(property)}");
+                wrong.Add($"{key}: '{Shown(key, text)}' is not {Describe(property.PropertyType)}{Bounds(property)}");
                 continue;
             }
 
             var results = new List<ValidationResult>();
             if (!Validator.TryValidateValue(value!, new ValidationContext(target) { MemberName = property.Name, DisplayName = key }, results, property.GetCustomAttributes<ValidationAttribute>()))
             {
-                wrong.Add($"{key}: '{text}' is out of bounds{Bounds(property)}");
+                wrong.Add($"{key}: '{Shown(key, text)}' is out of bounds{Bounds(property)}");
                 continue;
             }
 
             if (!Equals(value, property.GetValue(target)))
             {
-                notDefault.Add(string.Create(CultureInfo.InvariantCulture, $"{key} = {(IsSecret(key) ? "…" : value)}"));
+                notDefault.Add(string.Create(CultureInfo.InvariantCulture, $"{key} = {(IsSecret(key) ? Shown(key, text) : value)}"));
             }
 
             property.SetValue(target, value);
@@ -112,6 +112,8 @@ internal sealed class Settings
 
     private static string Key(string section, PropertyInfo property) => section.Length == 0 ? property.Name : $"{section}:{property.Name}";
 
+    private static string Shown(string key, string text) => IsSecret(key) ? "…" : text;
+
     private static bool IsSecret(string key) => key.EndsWith("Connection", StringComparison.OrdinalIgnoreCase) || key.Contains("Secret", StringComparison.OrdinalIgnoreCase);
 
     private static string Describe(Type type) =>
@@ -119,7 +121,7 @@ internal sealed class Settings
 
     private static string Bounds(PropertyInfo property) =>
         property.GetCustomAttribute<RangeAttribute>() is { } range ? $"; allowed: {range.Minimum} to {range.Maximum}" :
-        property.GetCustomAttribute<RegularExpressionAttribute>() is { ErrorMessage: { } says } ? $"; {says}" : "";
+        property.GetCustomAttributes<ValidationAttribute>().FirstOrDefault(rule => rule is not (RangeAttribute or RequiredAttribute)) is { } rule ? $"; {rule.FormatErrorMessage(property.Name)}" : "";
 
     // Edit distance, for a hint.
     private static int Nearness(string one, string other)

@@ -51,9 +51,10 @@ internal static class Products
                 "A product has a 'sku' (1 to 64 letters, digits, _ - .), a 'title' (1 to 200 characters), perhaps a 'description' (to 4,000) and an 'imageUrl' (a path on this site).");
         }
 
+        // Not run again by itself when its commit got lost: another shop system may have changed the product since, and was told so.
         await database.WriteAsync(transaction => transaction.Connection!.ExecuteAsync(
             "INSERT INTO products (sku, title, description, image_url, version) VALUES (@sku, @Title, @Description, @ImageUrl, 1) " +
-            "ON CONFLICT (sku) DO UPDATE SET title = @Title, description = @Description, image_url = @ImageUrl, version = version + 1",
+            $"{Dialect.OrUpdate(transaction, "sku")} title = @Title, description = @Description, image_url = @ImageUrl, version = products.version + 1",
             new { sku, request.Title, request.Description, request.ImageUrl },
             transaction));
         return Results.Json((await FindAsync(database, sku))!, CatalogJson.Default.ProductView);

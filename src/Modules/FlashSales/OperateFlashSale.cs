@@ -46,6 +46,7 @@ internal static class OperateFlashSale
             return AlreadyClosed;
         }
 
+        // Not run again by itself when its commit got lost: another operator may have turned the gate since. This one sees what there is, and presses again.
         if (!await database.WriteAsync(transaction => PoolStore.SetGateAsync(transaction, saleId, gate, opensAt)))
         {
             return AlreadyClosed;

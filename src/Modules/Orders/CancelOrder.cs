@@ -48,15 +48,22 @@ internal sealed partial class CloseOrder(Database database, Releases releases, I
     /// <returns>How many were closed.</returns>
     public async Task<int> RunAsync(IReadOnlyList<long> orderIds, OrderState to)
     {
-        var closed = await database.WriteAsync(async transaction =>
-        {
-            var ids = (await transaction.Connection!.QueryAsync<long>(
-                $"UPDATE orders SET state = @to WHERE id IN {SqlList.Of("orderIds")} AND state = @pending RETURNING id", new { orderIds = SqlList.Json(orderIds), to, pending = OrderState.Pending }, transaction)).AsList();
-            var released = await releases.ReleaseAsync(transaction, ids);
-            return released.Count == ids.Count
-                ? ids.Count
-                : throw new InvalidOperationException($"Of {ids.Count} pending orders only {released.Count} had a confirmed claim.");
-        });
+        // May run again: an order that was closed is not pending any more, and is passed over.
+        var closed = await database.WriteAsync(
+            async transaction =>
+            {
+                var connection = transaction.Connection!;
+                var ids = (await connection.QueryAsync<long>(
+                    $"SELECT id FROM orders WHERE id IN @orderIds AND state = @pending ORDER BY id{Dialect.ForUpdate(transaction)}",
+                    new { orderIds = SqlList.Of(orderIds), pending = OrderState.Pending },
+                    transaction)).AsList();
+                await connection.ExecuteAsync("UPDATE orders SET state = @to WHERE id IN @ids", new { ids = SqlList.Of(ids), to }, transaction);
+                var released = await releases.ReleaseAsync(transaction, ids);
+                return released.Count == ids.Count
+                    ? ids.Count
+                    : throw new InvalidOperationException($"Of {ids.Count} pending orders only {released.Count} had a confirmed claim.");
+            },
+            LostCommit.RunAgain);
         if (closed > 0)
         {
             FaultPoints.Reach("release.committed");

@@ -82,14 +82,16 @@ internal sealed class PayOrder(Database database, string secret, TimeProvider ti
 
     private async Task<IResult> ApplyAsync(long orderId, string paymentId, long amountCents, string currency)
     {
-        var (problem, outcome) = await database.WriteAsync(transaction => ApplyAsync(transaction, orderId, paymentId, amountCents, currency));
+        // May run again: it finds its own payment by the payment's id.
+        var (problem, outcome) = await database.WriteAsync(transaction => ApplyAsync(transaction, orderId, paymentId, amountCents, currency), LostCommit.RunAgain);
         return problem ?? Results.Json(new PaymentAnswer(outcome, (await PlacedOrders.FindAsync(database, orderId))!), OrdersJson.Default.PaymentAnswer);
     }
 
     private async Task<(Problem? Problem, string Outcome)> ApplyAsync(DbTransaction transaction, long orderId, string paymentId, long amountCents, string currency)
     {
         var connection = transaction.Connection!;
-        var order = await connection.QuerySingleOrDefaultAsync<Order?>($"SELECT {Order.Columns} FROM orders WHERE id = @orderId", new { orderId }, transaction);
+        // Locked: the same callback, twice at once, is one after the other. (The same payment for two orders at once meets the payment's primary key, and looks again.)
+        var order = await connection.QuerySingleOrDefaultAsync<Order?>($"SELECT {Order.Columns} FROM orders WHERE id = @orderId{Dialect.ForUpdate(transaction)}", new { orderId }, transaction);
         if (order is null)
         {
             return (Problem.NotFound("order"), "");

@@ -35,7 +35,13 @@ public sealed class Idempotency(Database database, TimeProvider time)
     /// <param name="request">Everything that the effect depends on; the same key with another request is refused.</param>
     /// <returns>The id, and whether the effect ran just now.</returns>
     /// <exception cref="ProblemException">422: the key was used for another request.</exception>
-    public Task<(long Id, bool IsNew)> OnceAsync(string? key, string route, string request, Func<DbTransaction, Task<long>> effect) => database.WriteAsync(async transaction =>
+    /// <remarks>
+    /// Run again when its commit got lost, if there is a key to find the first run by. Two requests with one key at once: both look, one inserts the key first, the other is taken back and looks again.
+    /// </remarks>
+    public Task<(long Id, bool IsNew)> OnceAsync(string? key, string route, string request, Func<DbTransaction, Task<long>> effect) =>
+        database.WriteAsync(transaction => OnceAsync(transaction, key, route, request, effect), key is null ? LostCommit.Report : LostCommit.RunAgain);
+
+    private async Task<(long Id, bool IsNew)> OnceAsync(DbTransaction transaction, string? key, string route, string request, Func<DbTransaction, Task<long>> effect)
     {
         if (key is null)
         {
@@ -59,7 +65,7 @@ public sealed class Idempotency(Database database, TimeProvider time)
             new { route, key, hash, id, now = time.GetUtcNow().ToUnixTimeMilliseconds() },
             transaction);
         return (id, true);
-    });
+    }
 }
 
 /// <summary>Keys of requests whose effect is in SQL.</summary>

@@ -67,7 +67,8 @@ public sealed partial class ClaimWriter(
             claims.Add(ClaimEntry.TryFromQueue(poolId, entry, out var claim) ? claim : throw new FormatException($"Not a claim: {entry}"));
         }
 
-        if (await database.WriteAsync(transaction => WriteAsync(transaction, poolId, partition.Generation, claims)) is not { } rejected)
+        // May run again, as the queue may deliver again: a claim that is written is found by its id.
+        if (await database.WriteAsync(transaction => WriteAsync(transaction, poolId, partition.Generation, claims), LostCommit.RunAgain) is not { } rejected)
         {
             // The pool was rebuilt between the peek and the commit. Usually the batch still is where it was; a Redis that forgot it was rebuilt without it.
             partitionsAt = long.MinValue;
@@ -99,7 +100,7 @@ public sealed partial class ClaimWriter(
         {
             if (refused.Count > 0)
             {
-                await database.WriteAsync(transaction => RejectAsync(transaction, [.. refused], "forgotten-by-redis", time.GetUtcNow().ToUnixTimeMilliseconds()));
+                await RejectAsync(poolId, [.. refused], "forgotten-by-redis");
                 waiters.Announce(refused);
                 metrics.Committed(0, refused.Count);
             }
@@ -115,7 +116,8 @@ public sealed partial class ClaimWriter(
     private async Task<int?> WriteAsync(DbTransaction transaction, long poolId, long generation, List<Claim> claims)
     {
         var connection = transaction.Connection!;
-        var pool = await connection.QuerySingleAsync<Pool>($"SELECT {Pool.Columns} FROM pools WHERE id = @poolId", new { poolId }, transaction);
+        // The pool's row first, and until the commit: capacity, count, places and generation stay what they are now, and of two workers one waits here.
+        var pool = await connection.QuerySingleAsync<Pool>($"SELECT {Pool.Columns} FROM pools WHERE id = @poolId{Dialect.ForUpdate(transaction)}", new { poolId }, transaction);
         if (pool.Generation != generation)
         {
             return null;
@@ -138,7 +140,7 @@ public sealed partial class ClaimWriter(
 
         // Rare: redelivered claims, a pool at its end, or limits above one. One look tells which claims are new.
         var written = (await connection.QueryAsync<(long Id, ClaimState State)>(
-            $"SELECT id, state FROM claims WHERE id IN {SqlList.Of("ids")}", new { ids = SqlList.Json(claims.Select(claim => claim.Id)) }, transaction)).ToDictionary(row => row.Id, row => row.State);
+            "SELECT id, state FROM claims WHERE id IN @ids", new { ids = SqlList.Of(claims.Select(claim => claim.Id)) }, transaction)).ToDictionary(row => row.Id, row => row.State);
         room -= claims.Where(claim => fresh.Contains(claim.Id)).Sum(claim => (long)claim.Units);
         List<Claim> next = [], refused = [];
         foreach (var claim in claims.Where(claim => !written.ContainsKey(claim.Id)))
@@ -213,6 +215,15 @@ public sealed partial class ClaimWriter(
     private Task<HashSet<long>> RejectAsync(DbTransaction transaction, List<Claim> claims, string reason, long now) =>
         InsertAsync(transaction, [.. claims.Select(claim => claim with { IdempotencyKey = null })], now, ClaimState.Rejected, reason, _ => null);
 
+    // May run again: what is recorded has its id.
+    private Task RejectAsync(long poolId, List<Claim> claims, string reason) => database.WriteAsync(
+        async transaction =>
+        {
+            await PoolStore.LockAsync(transaction, [poolId]);
+            await RejectAsync(transaction, claims, reason, time.GetUtcNow().ToUnixTimeMilliseconds());
+        },
+        LostCommit.RunAgain);
+
     private Task<HashSet<long>> InsertAsync(
         DbTransaction transaction, List<Claim> claims, long now, ClaimState state, string? reason, Func<Claim, int?> ordinal) =>
         insertClaims.RunAsync(transaction, claims.Count, (row, column) => column switch
@@ -233,8 +244,7 @@ public sealed partial class ClaimWriter(
     {
         if (ClaimEntry.TryFromQueue(poolId, letter.Entry, out var claim))
         {
-            await database.WriteAsync(transaction =>
-                RejectAsync(transaction, [claim], "given-up-by-operator", time.GetUtcNow().ToUnixTimeMilliseconds()));
+            await RejectAsync(poolId, [claim], "given-up-by-operator");
         }
     }
 
@@ -250,8 +260,8 @@ public sealed partial class ClaimWriter(
         public static async Task<Places> ReadAsync(DbTransaction transaction, Pool pool, List<Claim> claims)
         {
             var held = (await transaction.Connection!.QueryAsync<(string UserId, int Ordinal, int Units)>(
-                $"SELECT user_id, ordinal, units FROM claims WHERE pool_id = @poolId AND ordinal IS NOT NULL AND user_id IN {SqlList.Of("users")}",
-                new { poolId = pool.Id, users = SqlList.Json(claims.Select(claim => claim.UserId).Distinct()) },
+                "SELECT user_id, ordinal, units FROM claims WHERE pool_id = @poolId AND ordinal IS NOT NULL AND user_id IN @users",
+                new { poolId = pool.Id, users = SqlList.Of(claims.Select(claim => claim.UserId).Distinct()) },
                 transaction)).ToLookup(row => row.UserId);
             return new Places(pool.PerUserLimit, claims.Select(claim => claim.UserId).Distinct().ToDictionary(
                 user => user, user => (held[user].Select(row => row.Ordinal).ToHashSet(), held[user].Sum(row => (long)row.Units)), StringComparer.Ordinal));

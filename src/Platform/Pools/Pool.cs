@@ -107,7 +107,7 @@ public enum Durability
     /// </summary>
     Logged,
 
-    /// <summary>After the SQL commit (SQLite WAL, synchronous=FULL): survives a power cut, not the loss of the disk. Slower by one queue passage.</summary>
+    /// <summary>After the SQL commit (SQLite WAL, synchronous=FULL; MySQL, every commit flushed): survives a power cut, not the loss of the disk. Slower by one queue passage.</summary>
     Committed,
 }
 

@@ -68,7 +68,7 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
         var head = (await redis.GuardAsync(db => db.ListRangeAsync(new PoolKeys(poolId).Log, 0, inHand.Count - 1))).Select(entry => entry.ToString()).ToHashSet(StringComparer.Ordinal);
         var missing = inHand.Where(claim => !head.Contains(ClaimEntry.ToQueue(claim))).ToDictionary(claim => claim.Id);
         foreach (var id in missing.Count == 0 ? [] : await database.ReadAsync(connection => connection.QueryAsync<long>(
-            $"SELECT id FROM claims WHERE id IN {SqlList.Of("ids")}", new { ids = SqlList.Json(missing.Keys) })))
+            "SELECT id FROM claims WHERE id IN @ids", new { ids = SqlList.Of(missing.Keys) })))
         {
             missing.Remove(id);
         }
@@ -94,7 +94,9 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
 
         // Step 2: from here on no batch is committed that was peeked before.
         await GiveWorkersTheirMomentAsync(poolId, keys);
-        await database.WriteAsync(transaction => transaction.Connection!.ExecuteAsync("UPDATE pools SET generation = generation + 1 WHERE id = @poolId", new { poolId }, transaction));
+        // It waits for the worker that has the pool's row now, and is counted then. May run again: one up or two is the same fence.
+        await database.WriteAsync(
+            transaction => transaction.Connection!.ExecuteAsync("UPDATE pools SET generation = generation + 1 WHERE id = @poolId", new { poolId }, transaction), LostCommit.RunAgain);
         FaultPoints.Reach("rebuild.fenced");
 
         var found = await ReadAndHoldAsync(poolId, keys, freeze, inHand);
@@ -187,7 +189,7 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
     {
         var users = found.InHand.Values.Select(claim => claim.UserId).ToHashSet(StringComparer.Ordinal);
         var written = (await database.ReadAsync(connection => connection.QueryAsync<ClaimRow>(
-            $"{ClaimRow.Select} WHERE pool_id = @id AND user_id IN {SqlList.Of("users")}", new { id = found.Pool.Id, users = SqlList.Json(users) }))).AsList();
+            $"{ClaimRow.Select} WHERE pool_id = @id AND user_id IN @users", new { id = found.Pool.Id, users = SqlList.Of(users) }))).AsList();
         var ids = written.ConvertAll(row => row.Id).ToHashSet();
         var held = written.Where(row => row.State == ClaimState.Confirmed).Select(row => (row.UserId, row.Units, Key: row.IdempotencyKey))
             .Concat(found.Waiting.Where(claim => !ids.Contains(claim.Id)).Select(claim => (claim.UserId, claim.Units, Key: claim.IdempotencyKey))).ToLookup(claim => claim.UserId);
@@ -275,9 +277,13 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
             var chunk = new List<KeyValuePair<string, string>>(UsersPerCall);
             string? user = null;
             var entries = "";
-            await foreach (var row in connection.QueryUnbufferedAsync<ClaimRow>(
-                $"{ClaimRow.Select} WHERE pool_id = @poolId ORDER BY user_id, id", new { poolId }))
+
+            // Not with QueryUnbufferedAsync: it cancels its command when all has been read, and a MySQL server is then sent a KILL through a connection of its own.
+            await using var reader = await connection.ExecuteReaderAsync($"{ClaimRow.Select} WHERE pool_id = @poolId ORDER BY user_id, id", new { poolId });
+            var parse = reader.GetRowParser<ClaimRow>();
+            while (await reader.ReadAsync())
             {
+                var row = parse(reader);
                 if (row.UserId != user)
                 {
                     await FlushAsync();

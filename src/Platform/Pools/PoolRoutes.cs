@@ -98,7 +98,7 @@ public static class PoolRoutes
         }
 
         var rows = await database.ReadAsync(connection => connection.QueryAsync<(long Id, long PoolId, string UserId, int Units, ClaimState State, string? Reason)>(
-            $"SELECT id, pool_id, user_id, units, state, reason FROM claims WHERE id IN {SqlList.Of("ids")}", new { ids = SqlList.Json(ids) }));
+            "SELECT id, pool_id, user_id, units, state, reason FROM claims WHERE id IN @ids", new { ids = SqlList.Of(ids) }));
         return Results.Json(
             new Page<ClaimRowView>(
                 [.. rows.Select(row => new ClaimRowView(

@@ -97,8 +97,12 @@ public sealed class PoolStore(Database database, RedisConnection redis, PoolRebu
         }
 
         await redis.BarrierAsync();
-        await database.WriteAsync(transaction => transaction.Connection!.ExecuteAsync(
-            "UPDATE pools SET applied_version = @version WHERE id = @id AND applied_version < @version", new { id, version = pool.Version }, transaction));
+
+        // May run again: it says what is so.
+        await database.WriteAsync(
+            transaction => transaction.Connection!.ExecuteAsync(
+                "UPDATE pools SET applied_version = @version WHERE id = @id AND applied_version < @version", new { id, version = pool.Version }, transaction),
+            LostCommit.RunAgain);
     }
 
     /// <summary>Applies what a crash or an outage left between SQL and Redis.</summary>
@@ -115,6 +119,10 @@ public sealed class PoolStore(Database database, RedisConnection redis, PoolRebu
 
         return count;
     }
+
+    /// <summary>Locks pools, from the lowest id on: whoever changes claims of a pool does it alone. SQLite's writer is alone anyway.</summary>
+    internal static Task<IEnumerable<long>> LockAsync(DbTransaction transaction, IEnumerable<long> ids) => transaction.Connection!.QueryAsync<long>(
+        $"SELECT id FROM pools WHERE id IN @ids ORDER BY id{Dialect.ForUpdate(transaction)}", new { ids = SqlList.Of(ids) }, transaction);
 
     internal static string GateName(Gate gate) => gate switch
     {

@@ -18,27 +18,45 @@ public sealed class Releases(Database database, RedisConnection redis, PoolClaim
 
     private static readonly RedisScript ReleaseScript = RedisScript.Load("Release.lua");
 
+    private readonly BatchInsert insertReleases = new("releases", "claim_id", "pool_id", "user_id", "units", "returned", "released_at");
+
     /// <summary>Releases confirmed claims, in the transaction in which the caller decided it. A claim that is not confirmed (any more) is passed over.</summary>
     /// <returns>The ids that were released by this call.</returns>
     public async Task<IReadOnlyList<long>> ReleaseAsync(DbTransaction transaction, IReadOnlyList<long> claimIds)
     {
         var connection = transaction.Connection!;
+        var ids = SqlList.Of(claimIds);
+
+        // The pools first, then the claims: the order in which the claim writer takes them. What pool a claim is of never changes.
+        await PoolStore.LockAsync(transaction, await connection.QueryAsync<long>("SELECT DISTINCT pool_id FROM claims WHERE id IN @ids", new { ids }, transaction));
         var released = (await connection.QueryAsync<Row>(
-            $"UPDATE claims SET state = @released, ordinal = NULL WHERE id IN {SqlList.Of("claimIds")} AND state = @confirmed " +
-            "RETURNING id AS Id, pool_id AS PoolId, user_id AS UserId, units AS Units",
-            new { claimIds = SqlList.Json(claimIds), released = ClaimState.Released, confirmed = ClaimState.Confirmed },
+            "SELECT id AS Id, pool_id AS PoolId, user_id AS UserId, units AS Units FROM claims WHERE id IN @ids AND state = @confirmed " +
+            $"ORDER BY id{Dialect.ForUpdate(transaction)}",
+            new { ids, confirmed = ClaimState.Confirmed },
             transaction)).AsList();
+        await connection.ExecuteAsync(
+            "UPDATE claims SET state = @released, ordinal = NULL WHERE id IN @ids",
+            new { ids = SqlList.Of(released.Select(row => row.Id)), released = ClaimState.Released },
+            transaction);
         foreach (var pool in released.GroupBy(row => row.PoolId))
         {
             await connection.ExecuteAsync(
                 "UPDATE pools SET claimed_units = claimed_units - @units WHERE id = @id", new { id = pool.Key, units = pool.Sum(row => (long)row.Units) }, transaction);
         }
 
-        await connection.ExecuteAsync(
-            "INSERT INTO releases (claim_id, pool_id, user_id, units, returned, released_at) VALUES (@Id, @PoolId, @UserId, @Units, 0, @now)",
-            released.Select(row => new { row.Id, row.PoolId, row.UserId, row.Units, now = time.GetUtcNow().ToUnixTimeMilliseconds() }),
-            transaction);
-        return [.. released.Select(row => row.Id)];
+        var now = time.GetUtcNow().ToUnixTimeMilliseconds();
+        var recorded = await insertReleases.RunAsync(transaction, released.Count, (row, column) => column switch
+        {
+            0 => released[row].Id,
+            1 => released[row].PoolId,
+            2 => released[row].UserId,
+            3 => released[row].Units,
+            4 => 0,
+            _ => now,
+        });
+        return recorded.Count == released.Count
+            ? [.. released.Select(row => row.Id)]
+            : throw new InvalidOperationException($"Of {released.Count} confirmed claims only {recorded.Count} were not released before.");
     }
 
     /// <summary>Returns to Redis what SQL has released. Idempotent, any number of processes at once.</summary>
@@ -70,8 +88,11 @@ public sealed class Releases(Database database, RedisConnection redis, PoolClaim
             claims.Refilled(pool.Key);
 
             var done = rows.Where((_, i) => letters[i] is 'R' or 'D').Select(row => row.Id).ToList();
-            await database.WriteAsync(transaction => transaction.Connection!.ExecuteAsync(
-                $"UPDATE releases SET returned = 1 WHERE claim_id IN {SqlList.Of("done")}", new { done = SqlList.Json(done) }, transaction));
+
+            // May run again: it says what is so.
+            await database.WriteAsync(
+                transaction => transaction.Connection!.ExecuteAsync("UPDATE releases SET returned = 1 WHERE claim_id IN @done", new { done = SqlList.Of(done) }, transaction),
+                LostCommit.RunAgain);
             settled += done.Count;
 
             // 'U': Redis does not know a claim that SQL has: it forgot something. After a rebuild it knows the claim as released, and the next round settles it.

@@ -1,146 +1,161 @@
-using System.Data;
 using System.Data.Common;
-using Microsoft.Data.Sqlite;
+using System.Diagnostics;
 using Sluice.Platform.Hosting;
 
 namespace Sluice.Platform.Sql;
 
+/// <summary>What to do when the answer to a commit got lost: the transaction may have been done, or not.</summary>
+public enum LostCommit
+{
+    /// <summary>The caller is told <see cref="DependencyUnavailableException"/> and asks again with the same key.</summary>
+    Report,
+
+    /// <summary>Runs the work again. Only for work that finds out, by a key or a guard, what it has done already; each such call says how.</summary>
+    RunAgain,
+}
+
 /// <summary>
 /// The one door to SQL. Everything that differs between database engines is in this folder; modules write plain statements.
-/// A commit that returned is on the disk (WAL, synchronous=FULL): it survives the process and a power cut.
+/// A commit that returned is on the disk: it survives the process and a power cut.
 /// </summary>
-/// <remarks>SQLite has one writer. Waiting for it in a queue of ours is fair and quick; waiting inside SQLite is a sleep-and-retry loop.</remarks>
+/// <remarks>
+/// Work may run more than once, each time in a transaction of its own, of which at most one is committed: an engine takes a transaction back (a deadlock), or goes away before the commit.
+/// So it changes nothing but SQL, and nothing that it must not change twice.
+/// </remarks>
 public sealed class Database : IDisposable
 {
-    // Users come in no order, so rows that are indexed by user touch pages all over the index: a large cache and rare checkpoints let a page be written once for many rows.
-    private const string WriterPragmas = "PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-65536; PRAGMA wal_autocheckpoint=10000;";
+    private const int TriesMax = 4;
 
-    private readonly SemaphoreSlim writer = new(1, 1);
-    private readonly string connectionString;
+    // Longer than a lock is waited for, so that one lost wait is tried once more; shorter than a caller's patience.
+    private static readonly TimeSpan TryTimeMax = TimeSpan.FromSeconds(3), PauseMin = TimeSpan.FromMilliseconds(5);
+
+    private readonly ISqlEngine engine;
+    private readonly SemaphoreSlim writers;
     private readonly int writersWaitingMax;
     private int writersWaiting;
 
     public Database(SqlOptions options, string dataFolder)
     {
-        Directory.CreateDirectory(dataFolder);
-        File = Path.Combine(dataFolder, "sluice.db");
+        engine = options.Connection.Equals(SqlOptions.Embedded, StringComparison.OrdinalIgnoreCase) ? new SqliteEngine(options, dataFolder) : new MySqlEngine(options);
         writersWaitingMax = options.WritersWaitingMax;
-        connectionString = new SqliteConnectionStringBuilder
-        {
-            DataSource = File,
-            Pooling = true,
-            DefaultTimeout = (int)options.LockWaitMax.TotalSeconds,
-        }.ToString();
+        writers = new SemaphoreSlim(engine.WritersMax, engine.WritersMax);
     }
 
-    /// <summary>The database file.</summary>
-    public string File { get; }
+    /// <summary>The engine, its version and its place, for people. Never a password.</summary>
+    public string Describe => engine.Describe;
 
-    internal string ConnectionString => connectionString;
+    internal ISqlEngine Engine => engine;
 
-    /// <summary>Runs a unit of work on the writer, in one transaction that commits when <paramref name="work"/> returns and rolls back when it throws.</summary>
-    /// <exception cref="DependencyUnavailableException">Locked, full or broken. Nothing was changed, unless it is the commit itself that failed: look the key up.</exception>
-    public async Task<T> WriteAsync<T>(Func<DbTransaction, Task<T>> work, CancellationToken cancel = default)
+    /// <summary>For a test that listens to what a connection is asked.</summary>
+    internal Action<DbConnection>? Opened { get; set; }
+
+    /// <summary>Runs a unit of work in one transaction that commits when <paramref name="work"/> returns and rolls back when it throws.</summary>
+    /// <exception cref="DependencyUnavailableException">Locked, full, broken or away. Nothing was changed, unless it is the commit itself that failed: look the key up.</exception>
+    public async Task<T> WriteAsync<T>(Func<DbTransaction, Task<T>> work, LostCommit whenLost = LostCommit.Report, CancellationToken cancel = default)
     {
-        if (Interlocked.Increment(ref writersWaiting) > writersWaitingMax)
-        {
-            Interlocked.Decrement(ref writersWaiting);
-            throw new DependencyUnavailableException("sql", $"more than {writersWaitingMax} requests wait for the writer.");
-        }
-
+        await TakeTurnAsync(cancel);
         try
         {
-            await writer.WaitAsync(cancel);
+            var started = Stopwatch.GetTimestamp();
+            for (var tries = 1; ; tries++)
+            {
+                var committing = false;
+                try
+                {
+                    await using var connection = await OpenAsync(writes: true);
+                    await using var transaction = await engine.BeginAsync(connection, writes: true);
+                    var result = await work(transaction);
+                    committing = true;
+                    await transaction.CommitAsync(CancellationToken.None);
+                    return result;
+                }
+                catch (Exception e) when (engine.FailureOf(e) is var failure and not SqlFailure.None)
+                {
+                    var mayRunAgain = failure switch
+                    {
+                        SqlFailure.TakenBack => true,
+                        SqlFailure.Away => !committing || whenLost == LostCommit.RunAgain,
+
+                        // Somebody was faster between our look and our write. The second look sees it; what fails then is a fault of the statement.
+                        SqlFailure.Duplicate => tries == 1 && !committing,
+                        SqlFailure.Stuck or SqlFailure.None => false,
+                    };
+                    if (!mayRunAgain || tries == TriesMax || Stopwatch.GetElapsedTime(started) > TryTimeMax)
+                    {
+                        if (failure == SqlFailure.Duplicate)
+                        {
+                            throw;
+                        }
+
+                        throw new DependencyUnavailableException("sql", engine.Says(e), e);
+                    }
+                }
+
+                // Half of it chance, so that two who met do not meet again: 5–10, 20–40, 80–160 ms.
+                await Task.Delay(PauseMin * (1 << (2 * (tries - 1))) * (1 + Random.Shared.NextDouble()), TimeProvider.System, cancel);
+            }
         }
         finally
         {
-            Interlocked.Decrement(ref writersWaiting);
-        }
-
-        try
-        {
-            await using var connection = await OpenAsync(WriterPragmas);
-            await using var transaction = connection.BeginTransaction(deferred: false);
-            var result = await work(transaction);
-            await transaction.CommitAsync(CancellationToken.None);
-            return result;
-        }
-        catch (SqliteException e) when (IsUnavailable(e))
-        {
-            throw Unavailable(e);
-        }
-        finally
-        {
-            writer.Release();
+            writers.Release();
         }
     }
 
     /// <inheritdoc cref="WriteAsync{T}"/>
-    public Task WriteAsync(Func<DbTransaction, Task> work, CancellationToken cancel = default) => WriteAsync(
+    public Task WriteAsync(Func<DbTransaction, Task> work, LostCommit whenLost = LostCommit.Report, CancellationToken cancel = default) => WriteAsync(
         async transaction =>
         {
             await work(transaction);
             return true;
         },
+        whenLost,
         cancel);
 
-    /// <summary>Runs a query on one snapshot; never waits for the writer.</summary>
+    /// <summary>Runs a query on one snapshot; never waits for a writer, and is never run twice.</summary>
     /// <exception cref="DependencyUnavailableException">The database cannot be read now.</exception>
     public async Task<T> ReadAsync<T>(Func<DbConnection, Task<T>> query)
     {
         try
         {
-            await using var connection = await OpenAsync(pragmas: null);
-            await using var snapshot = connection.BeginTransaction(IsolationLevel.Serializable, deferred: true);
+            await using var connection = await OpenAsync(writes: false);
+            await using var snapshot = await engine.BeginAsync(connection, writes: false);
             return await query(connection);
         }
-        catch (SqliteException e) when (IsUnavailable(e))
+        catch (Exception e) when (engine.FailureOf(e) is not (SqlFailure.None or SqlFailure.Duplicate))
         {
-            throw Unavailable(e);
+            throw new DependencyUnavailableException("sql", engine.Says(e), e);
         }
     }
 
-    /// <summary>True when the same row exists already: a retry or a race, decided by a unique key.</summary>
-    public static bool IsDuplicate(Exception e) => e is SqliteException { SqliteErrorCode: 19, SqliteExtendedErrorCode: 1555 or 2067 };
 
     public void Dispose()
     {
-        SqliteConnection.ClearAllPools();
-        writer.Dispose();
+        engine.Dispose();
+        writers.Dispose();
     }
 
-    private async Task<SqliteConnection> OpenAsync(string? pragmas)
+    private async Task TakeTurnAsync(CancellationToken cancel)
     {
-        var connection = new SqliteConnection(connectionString);
+        if (Interlocked.Increment(ref writersWaiting) > writersWaitingMax)
+        {
+            Interlocked.Decrement(ref writersWaiting);
+            throw new DependencyUnavailableException("sql", $"more than {writersWaitingMax} requests wait for their turn to write.");
+        }
+
         try
         {
-            await connection.OpenAsync();
-            if (pragmas is not null)
-            {
-                await using var command = connection.CreateCommand();
-                command.CommandText = pragmas;
-                await command.ExecuteNonQueryAsync();
-            }
-
-            return connection;
+            await writers.WaitAsync(cancel);
         }
-        catch
+        finally
         {
-            await connection.DisposeAsync();
-            throw;
+            Interlocked.Decrement(ref writersWaiting);
         }
     }
 
-    // BUSY, LOCKED, NOMEM, READONLY, IOERR, FULL, CANTOPEN: the engine is not well. Everything else is our statement's fault.
-    private static bool IsUnavailable(SqliteException e) => e.SqliteErrorCode is 5 or 6 or 7 or 8 or 10 or 13 or 14;
-
-    private static DependencyUnavailableException Unavailable(SqliteException e) => new(
-        "sql",
-        e.SqliteErrorCode switch
-        {
-            5 or 6 => "the database is locked by another process.",
-            13 => "the disk is full.",
-            _ => e.Message,
-        },
-        e);
+    private async Task<DbConnection> OpenAsync(bool writes)
+    {
+        var connection = await engine.OpenAsync(writes);
+        Opened?.Invoke(connection);
+        return connection;
+    }
 }

@@ -1,6 +1,6 @@
+using System.Data.Common;
 using System.Reflection;
 using FluentMigrator.Runner;
-using Microsoft.Data.Sqlite;
 using Microsoft.Extensions.DependencyInjection;
 using Sluice.Platform.Hosting;
 
@@ -9,47 +9,33 @@ namespace Sluice.Platform.Sql;
 /// <summary>Brings the schema up to date. Each module brings its own migrations; a version is <c>module × 1000 + step</c> and never changes once released.</summary>
 public static class Migrations
 {
-    /// <summary>Runs every migration that has not run. Safe to run on two nodes at once: the second waits for the database's lock.</summary>
-    /// <exception cref="DependencyUnavailableException">The database cannot be opened or written.</exception>
+    /// <summary>Connects, checks the engine, and runs every migration that has not run. Safe to run on two nodes at once: the second waits for its turn.</summary>
+    /// <exception cref="DependencyUnavailableException">The database cannot be opened or written, or does not keep what it is told.</exception>
     public static void Run(Database database, params Assembly[] assemblies)
     {
+        var engine = database.Engine;
         try
         {
-            using (var connection = new SqliteConnection(database.ConnectionString))
-            {
-                connection.Open();
-                using var wal = connection.CreateCommand();
-                wal.CommandText = "PRAGMA journal_mode=WAL";
-                wal.ExecuteNonQuery();
-            }
-
-            // The file lock keeps two nodes that start together from running one migration twice.
-            using var turn = TakeTurn(database.File + ".migrate");
+            engine.Prepare();
+            using var turn = engine.TakeMigrationTurn();
             using var services = new ServiceCollection()
                 .AddFluentMigratorCore()
-                .ConfigureRunner(runner => runner.AddSQLite().WithGlobalConnectionString(database.ConnectionString).ScanIn(assemblies).For.Migrations())
+                .ConfigureRunner(runner =>
+                {
+                    engine.AddRunner(runner);
+                    runner.ScanIn(assemblies).For.Migrations();
+                })
                 .BuildServiceProvider(validateScopes: true);
             using var scope = services.CreateScope();
             scope.ServiceProvider.GetRequiredService<IMigrationRunner>().MigrateUp();
+            engine.Finish();
         }
-        catch (SqliteException e)
+        catch (Exception e) when (InnermostOf(e) is { } cause)
         {
-            throw new DependencyUnavailableException("sql", $"cannot prepare {database.File}: {e.Message}", e);
+            throw new DependencyUnavailableException("sql", $"cannot prepare {engine.Describe}: {engine.Says(cause)}", e);
         }
     }
 
-    private static FileStream TakeTurn(string path)
-    {
-        for (var tries = 0; ; tries++)
-        {
-            try
-            {
-                return new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
-            }
-            catch (IOException) when (tries < 200)
-            {
-                new ManualResetEventSlim().Wait(50);
-            }
-        }
-    }
+    // The runner puts the engine's exception into one of its own, which carries the whole statement.
+    private static DbException? InnermostOf(Exception? e) => e is null ? null : InnermostOf(e.InnerException) ?? e as DbException;
 }

@@ -1,17 +1,62 @@
 using System.ComponentModel.DataAnnotations;
+using MySqlConnector;
 
 namespace Sluice.Platform.Sql;
 
 /// <summary>Where the truth about everything that is drained lives.</summary>
 public sealed class SqlOptions
 {
-    /// <summary><c>embedded</c>: SQLite (WAL, synchronous=FULL) in the data folder.</summary>
-    [Required, RegularExpression("^embedded$", ErrorMessage = "only 'embedded' (SQLite) is there yet")]
-    public string Connection { get; init; } = "embedded";
+    /// <summary>The value of <see cref="Connection"/> for SQLite in this process.</summary>
+    public const string Embedded = "embedded";
 
-    /// <summary>How long a statement waits for another process's lock before the request is answered 503, 1–30 s.</summary>
+    /// <summary>
+    /// <c>embedded</c>: SQLite (WAL, synchronous=FULL) in the data folder. Otherwise a connection string
+    /// (<c>Server=…;Port=…;User ID=…;Password=…;Database=…</c>) of a MySQL 8 or MariaDB 10.6 server or later, which must run with
+    /// <c>innodb_flush_log_at_trx_commit=1</c>, and with <c>sync_binlog=1</c> where it writes a binary log. The database exists; its tables are made by the first start.
+    /// </summary>
+    [Required, SqlConnectionString] public string Connection { get; init; } = "embedded";
+
+    /// <summary>How long a statement waits for somebody else's lock before the request is answered 503, 1–30 s.</summary>
     [Range(typeof(TimeSpan), "00:00:01", "00:00:30")] public TimeSpan LockWaitMax { get; init; } = TimeSpan.FromSeconds(2);
 
-    /// <summary>How many requests may wait for the writer before further ones are answered 503.</summary>
+    /// <summary>How many requests may wait for their turn to write before further ones are answered 503.</summary>
     [Range(1, 100_000)] public int WritersWaitingMax { get; init; } = 2_000;
+
+    /// <summary>How many transactions of this node write at once on a MySQL server. SQLite has one writer.</summary>
+    [Range(1, 256)] public int WritersMax { get; init; } = 16;
+
+    /// <summary>Connections of this node to a MySQL server, 4–1,000; it must allow as many for each node.</summary>
+    [Range(4, 1_000)] public int ConnectionsMax { get; init; } = 64;
+
+    /// <summary>How long a connection to a MySQL server may take, or the wait for a free one, before the request is answered 503, 1–30 s.</summary>
+    [Range(typeof(TimeSpan), "00:00:01", "00:00:30")] public TimeSpan ConnectTimeMax { get; init; } = TimeSpan.FromSeconds(2);
+
+    /// <summary>How long one statement on a MySQL server may take, with the reading of its rows, 1 s – 10 min. A rebuild reads all claims of a pool in one.</summary>
+    [Range(typeof(TimeSpan), "00:00:01", "00:10:00")] public TimeSpan StatementTimeMax { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>Accept a MySQL server that does not flush every commit. What was confirmed can then be lost with it; for trials only.</summary>
+    public bool AcceptWeakDurability { get; init; }
+}
+
+/// <summary><c>embedded</c>, or what MySqlConnector reads and that names server, user and database.</summary>
+[AttributeUsage(AttributeTargets.Property)]
+internal sealed class SqlConnectionStringAttribute() : ValidationAttribute("write 'embedded', or Server=…;Port=…;User ID=…;Password=…;Database=…")
+{
+    public override bool IsValid(object? value)
+    {
+        if (value is not string text || text.Equals(SqlOptions.Embedded, StringComparison.OrdinalIgnoreCase))
+        {
+            return value is string;
+        }
+
+        try
+        {
+            var parts = new MySqlConnectionStringBuilder(text);
+            return parts is { Server.Length: > 0, UserID.Length: > 0, Database.Length: > 0 };
+        }
+        catch (Exception e) when (e is ArgumentException or FormatException or InvalidOperationException or OverflowException or InvalidCastException)
+        {
+            return false;
+        }
+    }
 }

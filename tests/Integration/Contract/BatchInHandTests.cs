@@ -10,6 +10,7 @@ public sealed class BatchInHandTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.MariaDb)]
     public async Task Batch_InHandWhileRedisForgetsThePool_IsWrittenAndSoldOnce(Engine engine)
     {
         using var node = new PoolNode(await engines.OpenAsync(engine));
@@ -39,6 +40,7 @@ public sealed class BatchInHandTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.MariaDb)]
     public async Task Batch_CommittedWhileACrowdWaitsForTheForgottenPool_IsCountedBeforeItOpens(Engine engine)
     {
         using var node = new PoolNode(await engines.OpenAsync(engine));
@@ -104,6 +106,7 @@ public sealed class BatchInHandTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.MariaDb)]
     public async Task Batch_InHandDuringARebuildThatLostNothing_IsWrittenWithoutAnotherRebuild(Engine engine)
     {
         using var node = new PoolNode(await engines.OpenAsync(engine));

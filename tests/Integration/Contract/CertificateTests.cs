@@ -8,6 +8,7 @@ public sealed class CertificateTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.MariaDb)]
     public async Task Certificate_OfASoldOutPool_HoldsAndVerifies(Engine engine)
     {
         using var node = new PoolNode(await engines.OpenAsync(engine));

@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Logging.Abstractions;
 using Sluice.Platform.Redis;
+using Sluice.Platform.Sql;
 using Sluice.Tests.Integration.Contract;
 using Sluice.Tests.Integration.Servers;
 
@@ -15,7 +16,13 @@ public enum Engine
 
     /// <summary>A real redis-server, every write fsynced.</summary>
     Redis,
+
+    /// <summary>A real redis-server, and a real mariadbd in the place of SQLite, every commit flushed.</summary>
+    MariaDb,
 }
+
+/// <summary>Engines for one node: a Redis that others share, and a database of its own.</summary>
+public sealed record EnginePair(RedisConnection Redis, SqlOptions Sql);
 
 /// <summary>
 /// One server of each kind for the whole run, started when the first test asks. Tests share them, so each takes pool ids of its own from <see cref="NextPoolId"/>.
@@ -28,6 +35,7 @@ public sealed class Engines : IAsyncDisposable
     private readonly Lazy<Task<RedisConnection>> garnet;
     private readonly Lazy<Task<RedisServer>> redisServer = new(RedisServer.StartAsync);
     private readonly Lazy<Task<RedisConnection>> redis;
+    private readonly Lazy<Task<MariaDbServer>> mariaDb = new(MariaDbServer.StartAsync);
 
     public Engines()
     {
@@ -44,11 +52,18 @@ public sealed class Engines : IAsyncDisposable
     /// <summary>An id that no other test has.</summary>
     public static long NextPoolId() => Interlocked.Increment(ref lastPoolId);
 
-    public Task<RedisConnection> OpenAsync(Engine engine) => engine switch
+    public async Task<EnginePair> OpenAsync(Engine engine) => engine switch
     {
-        Engine.Garnet => garnet.Value,
-        Engine.Redis => redis.Value,
+        Engine.Garnet => new(await garnet.Value, Sql(SqlOptions.Embedded)),
+        Engine.Redis => new(await redis.Value, Sql(SqlOptions.Embedded)),
+        Engine.MariaDb => new(await redis.Value, Sql(await (await mariaDb.Value).NewDatabaseAsync())),
     };
+
+    /// <summary>The server behind <see cref="Engine.MariaDb"/>.</summary>
+    public Task<MariaDbServer> MariaDbAsync() => mariaDb.Value;
+
+    private static SqlOptions Sql(string connection) =>
+        new() { Connection = connection, LockWaitMax = TimeSpan.FromSeconds(30), StatementTimeMax = TimeSpan.FromMinutes(1), ConnectTimeMax = TimeSpan.FromSeconds(30), ConnectionsMax = 32 };
 
     public async ValueTask DisposeAsync()
     {
@@ -61,6 +76,11 @@ public sealed class Engines : IAsyncDisposable
         if (redisServer.IsValueCreated)
         {
             await (await redisServer.Value).DisposeAsync();
+        }
+
+        if (mariaDb is { IsValueCreated: true, Value.IsCompletedSuccessfully: true })
+        {
+            await (await mariaDb.Value).DisposeAsync();
         }
 
         folder.Dispose();

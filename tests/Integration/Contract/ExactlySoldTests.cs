@@ -10,6 +10,7 @@ public sealed class ExactlySoldTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.MariaDb)]
     public async Task Claim_WhenTenTimesTooManyAsk_SellsExactlyWhatThereIs(Engine engine)
     {
         using var node = new PoolNode(await engines.OpenAsync(engine));
@@ -26,6 +27,7 @@ public sealed class ExactlySoldTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.MariaDb)]
     public async Task Claim_WhenEverybodyAsksTwice_CountsEachUserOnce(Engine engine)
     {
         using var node = new PoolNode(await engines.OpenAsync(engine));
@@ -42,6 +44,7 @@ public sealed class ExactlySoldTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.MariaDb)]
     public async Task Claim_WhenUsersTakeSeveralUnits_NeverSellsMoreThanThereIs(Engine engine)
     {
         using var node = new PoolNode(await engines.OpenAsync(engine));
@@ -58,6 +61,7 @@ public sealed class ExactlySoldTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.MariaDb)]
     public async Task Claim_WhileOthersCancelAndTheWorkerWrites_EndsBalanced(Engine engine)
     {
         using var node = new PoolNode(await engines.OpenAsync(engine));

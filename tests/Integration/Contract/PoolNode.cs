@@ -20,12 +20,12 @@ internal sealed class PoolNode : IDisposable
     private readonly PoolMetrics metrics = new();
     private readonly QueueSignal signal = new();
 
-    public PoolNode(RedisConnection redis, PoolsOptions? options = null, WriteQueueOptions? queue = null, TimeProvider? clock = null)
+    public PoolNode(EnginePair engines, PoolsOptions? options = null, WriteQueueOptions? queue = null, TimeProvider? clock = null)
     {
-        Redis = redis;
+        var redis = Redis = engines.Redis;
         Queue = queue ?? new WriteQueueOptions();
         var time = clock ?? TimeProvider.System;
-        Database = new Database(new SqlOptions { LockWaitMax = TimeSpan.FromSeconds(30) }, folder.Path);
+        Database = new Database(engines.Sql, folder.Path);
         Migrations.Run(Database, typeof(Database).Assembly);
         Ids = new ClaimIds(nodeId: 1, time);
 

@@ -17,7 +17,7 @@ public sealed class PoolScriptsTests(Engines engines)
     [InlineData(Engine.Redis)]
     public async Task Scripts_WhenAUserClaimsAndCancelsWithoutEnd_AgreeOnWhereItEnds(Engine engine)
     {
-        var redis = await engines.OpenAsync(engine);
+        var redis = (await engines.OpenAsync(engine)).Redis;
         await PoolPlayer.TeachAsync(redis);
         var steps = Enumerable.Range(0, 36).SelectMany(n => new Step[]
         {
@@ -32,7 +32,7 @@ public sealed class PoolScriptsTests(Engines engines)
     [InlineData(Engine.Redis)]
     public async Task Scripts_OnRandomHistories_AgreeWithTheModel(Engine engine)
     {
-        var redis = await engines.OpenAsync(engine);
+        var redis = (await engines.OpenAsync(engine)).Redis;
         await PoolPlayer.TeachAsync(redis);
         await PoolHistory.Any.SampleAsync(history => new PoolPlayer(redis, Engines.NextPoolId()).PlayAsync(history), iter: Histories, threads: 8);
     }

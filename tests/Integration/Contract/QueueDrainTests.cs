@@ -13,6 +13,7 @@ public sealed class QueueDrainTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.MariaDb)]
     public async Task Drain_WhenTwoWorkOnOnePartition_WritesEverythingOnce(Engine engine)
     {
         const int Count = 1_000;
@@ -36,6 +37,7 @@ public sealed class QueueDrainTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.MariaDb)]
     public async Task Acknowledge_AfterAnotherWorkerDid_DropsNothing(Engine engine)
     {
         using var node = new PoolNode(await engines.OpenAsync(engine));
@@ -52,6 +54,7 @@ public sealed class QueueDrainTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.MariaDb)]
     public async Task Drain_WhenPoisonIsAmongTheEntries_SetsItAsideAndWritesTheOthers(Engine engine)
     {
         using var node = new PoolNode(await engines.OpenAsync(engine), queue: new WriteQueueOptions { BatchRowsMax = 8 });
@@ -71,6 +74,7 @@ public sealed class QueueDrainTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.MariaDb)]
     public async Task Replay_WhenTheReasonIsGone_WritesTheDeadLetters(Engine engine)
     {
         using var node = new PoolNode(await engines.OpenAsync(engine));
@@ -115,6 +119,7 @@ public sealed class QueueDrainTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.MariaDb)]
     public async Task Replay_OfAnEntryThatIsEmpty_KeepsItUntilItIsDiscarded(Engine engine)
     {
         using var node = new PoolNode(await engines.OpenAsync(engine));
@@ -151,6 +156,7 @@ public sealed class QueueDrainTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.MariaDb)]
     public async Task Drain_WhenTheDeadLettersAreFull_StopsThePartitionAndLosesNothing(Engine engine)
     {
         using var node = new PoolNode(await engines.OpenAsync(engine), queue: Small);
@@ -182,6 +188,7 @@ public sealed class QueueDrainTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.MariaDb)]
     public async Task Claim_WhenTheQueueIsFull_IsRefusedAndChangesNothing(Engine engine)
     {
         using var node = new PoolNode(await engines.OpenAsync(engine), queue: Small);
@@ -203,6 +210,7 @@ public sealed class QueueDrainTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.MariaDb)]
     public async Task Journal_KeepsTheNewestEntriesOnly(Engine engine)
     {
         using var node = new PoolNode(await engines.OpenAsync(engine), queue: Small);

@@ -25,6 +25,7 @@ public sealed class RebuildTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.MariaDb)]
     public async Task Rebuild_OfAnyDamage_RestoresWhatWasAccepted(Engine engine)
     {
         using var node = new PoolNode(await engines.OpenAsync(engine));
@@ -36,6 +37,7 @@ public sealed class RebuildTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.MariaDb)]
     public async Task Rebuild_WhileOthersClaimWriteAndCancel_EndsBalanced(Engine engine)
     {
         using var node = new PoolNode(await engines.OpenAsync(engine), queue: new WriteQueueOptions { BatchRowsMax = 20 });
@@ -96,6 +98,7 @@ public sealed class RebuildTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.MariaDb)]
     public async Task Claim_WhileAnotherRebuildsThePool_WaitsForItAndIsAnswered(Engine engine)
     {
         using var node = new PoolNode(await engines.OpenAsync(engine));
@@ -113,6 +116,7 @@ public sealed class RebuildTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.MariaDb)]
     public async Task Rebuild_ThatIsSlow_IsLeftAloneAndClaimsAreToldToComeBack(Engine engine)
     {
         using var node = new PoolNode(await engines.OpenAsync(engine));
@@ -134,6 +138,7 @@ public sealed class RebuildTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.MariaDb)]
     public async Task Claim_OnAPoolFrozenByADeadRebuilder_IsTakenWithinSeconds(Engine engine)
     {
         using var node = new PoolNode(await engines.OpenAsync(engine));
@@ -231,16 +236,17 @@ public sealed class RebuildTests(Engines engines)
         Damage.FrozenByTheDead => db.HashSetAsync(keys.Meta, [new("frozen", "the dead"), new("frozenAt", 1_000)]),
     };
 
-    /// <summary>A rebuild that waits in its middle: somebody else has SQL's writer.</summary>
+    /// <summary>A rebuild that waits in its middle: somebody else has the pool's row.</summary>
     private sealed class SlowRebuild(Task locked, Task<long?> rebuilding, TaskCompletionSource unlock) : IAsyncDisposable
     {
         public static async Task<SlowRebuild> BeginAsync(PoolNode node, long pool)
         {
             var (locked, unlock) = (new TaskCompletionSource(), new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
-            var locking = node.Database.WriteAsync(_ =>
+            var locking = node.Database.WriteAsync(async transaction =>
             {
+                await PoolStore.LockAsync(transaction, [pool]);
                 locked.SetResult();
-                return unlock.Task;
+                await unlock.Task;
             });
             await locked.Task;
             var rebuilding = node.Rebuilder.RebuildAsync(pool);

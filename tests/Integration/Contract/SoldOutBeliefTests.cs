@@ -3,6 +3,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 using Sluice.Platform.Pools;
 using Sluice.Platform.Redis;
+using Sluice.Platform.Sql;
 using Sluice.Tests.Integration.Servers;
 
 namespace Sluice.Tests.Integration.Contract;
@@ -18,7 +19,7 @@ public sealed class SoldOutBeliefTests(Engines engines)
         // A server of its own: its counters are what is measured.
         await using var server = await RedisServer.StartAsync();
         await using var redis = await RedisConnection.OpenAsync(new RedisOptions { Connection = server.Connection }, server.Folder, NullLoggerFactory.Instance);
-        using var node = new PoolNode(redis, clock: time);
+        using var node = new PoolNode(new EnginePair(redis, new SqlOptions()), clock: time);
         var pool = await SoldOutPoolAsync(node);
         var before = await CommandsAsync(redis);
         for (var i = 0; i < 1_000; i++)

@@ -2,7 +2,6 @@ using System.Collections.Concurrent;
 using System.Globalization;
 using System.Text.Json.Nodes;
 using Dapper;
-using Microsoft.Data.Sqlite;
 using Sluice.Tests.Integration.Servers;
 
 namespace Sluice.Tests.Integration.Failure;
@@ -10,12 +9,12 @@ namespace Sluice.Tests.Integration.Failure;
 /// <summary>A claim that the server has acknowledged to somebody.</summary>
 internal sealed record Acknowledged(string ClaimId, string User, int Units, string? Key);
 
-/// <summary>A row of <c>claims</c> as the drill itself reads it from the database file. States as in ClaimState: 1 confirmed, 2 released, 3 rejected.</summary>
+/// <summary>A row of <c>claims</c> as the drill itself reads it from the database. States as in ClaimState: 1 confirmed, 2 released, 3 rejected.</summary>
 internal sealed record ClaimRow(long Id, string UserId, long Units, string? Key, long State);
 
 /// <summary>
 /// What a drill was promised for one sale, and the audit that compares it with what there is. It believes neither the server's memory nor its certificate alone:
-/// it reads the database file with statements of its own.
+/// it reads the database with statements of its own.
 /// </summary>
 internal sealed class Ledger(string saleId, long capacity, long perUserLimit = 1)
 {
@@ -70,7 +69,7 @@ internal sealed class Ledger(string saleId, long capacity, long perUserLimit = 1
     public async Task<Audited> AuditAsync(SluiceServer server, int strangersMax = 0)
     {
         var certificate = await FreshCertificateAsync(server);
-        var (rows, lost) = await CompareAsync(server.Data);
+        var (rows, lost) = await CompareAsync(server);
         var says = $"sale {saleId}: {Count} acknowledged, {rows.Count} in SQL, {lost.Count} lost; certificate {certificate.ToJsonString()}";
         Assert.True(faults.IsEmpty, $"{faults.Count} faults, first: {faults.FirstOrDefault()}; {says}");
         Assert.True(lost.Count == 0, $"not in SQL: {string.Join(", ", lost.Take(3))}; {says}");
@@ -94,12 +93,12 @@ internal sealed class Ledger(string saleId, long capacity, long perUserLimit = 1
     }
 
     /// <summary>The rows of the sale by id, and each acknowledged claim that is not among them as it was acknowledged.</summary>
-    public async Task<(IReadOnlyDictionary<long, ClaimRow> Rows, IReadOnlyList<Acknowledged> Lost)> CompareAsync(string dataFolder)
+    public async Task<(IReadOnlyDictionary<long, ClaimRow> Rows, IReadOnlyList<Acknowledged> Lost)> CompareAsync(SluiceServer server)
     {
-        await using var database = new SqliteConnection($"Data Source={Path.Combine(dataFolder, "sluice.db")};Mode=ReadWrite;Pooling=False");
-        var rows = (await database.QueryAsync<ClaimRow>(
-            "SELECT id AS Id, user_id AS UserId, CAST(units AS INTEGER) AS Units, idempotency_key AS Key, CAST(state AS INTEGER) AS State FROM claims WHERE pool_id = @saleId",
-            new { saleId = long.Parse(saleId, CultureInfo.InvariantCulture) })).ToDictionary(row => row.Id);
+        await using var database = server.OpenDatabase();
+        var rows = (await database.QueryAsync<(long Id, string UserId, long Units, string? Key, long State)>(
+            "SELECT id, user_id, units, idempotency_key, state FROM claims WHERE pool_id = @saleId",
+            new { saleId = long.Parse(saleId, CultureInfo.InvariantCulture) })).ToDictionary(row => row.Id, row => new ClaimRow(row.Id, row.UserId, row.Units, row.Key, row.State));
         var lost = claims.Values.Where(claim =>
             !rows.TryGetValue(long.Parse(claim.ClaimId, CultureInfo.InvariantCulture), out var row) ||
             row.UserId != claim.User || row.Units != claim.Units || row.State == 3 || (claim.Key is not null && row.Key != claim.Key)).ToList();

@@ -36,7 +36,7 @@ public sealed class PoisonTests(ITestOutputHelper output)
         var letters = await DeadAsync(server, ledger);
         Assert.Equal(garbage.Order(StringComparer.Ordinal), letters.Select(letter => (string)letter!["entry"]!).Order(StringComparer.Ordinal));
         Assert.All(letters, letter => Assert.Contains("Not a claim", (string)letter!["error"]!, StringComparison.Ordinal));
-        Assert.Empty((await ledger.CompareAsync(server.Data)).Lost);
+        Assert.Empty((await ledger.CompareAsync(server)).Lost);
 
         // The cause is not gone, so a replay ends where it began; discarding what is no claim leaves the sale whole.
         await server.ServerPostAsync($"/v1/pools/{ledger.SaleId}/dead-letters/replay");
@@ -58,11 +58,11 @@ public sealed class PoisonTests(ITestOutputHelper output)
         await Eventually.TrueAsync(async () => await DeadAsync(server, ledger) is { Count: 1 }, "the poison claim is set aside");
         var (broken, _) = await BrokenAsync(server, ledger);
         Assert.Equal(["no-dead-letters"], broken);
-        Assert.Equal("u-70", Assert.Single((await ledger.CompareAsync(server.Data)).Lost).User);
+        Assert.Equal("u-70", Assert.Single((await ledger.CompareAsync(server)).Lost).User);
 
         await ExecuteAsync(server, "DROP TRIGGER poison");
         await server.ServerPostAsync($"/v1/pools/{ledger.SaleId}/dead-letters/replay");
-        await Eventually.TrueAsync(async () => (await ledger.CompareAsync(server.Data)).Lost.Count == 0, "the replayed claim is written");
+        await Eventually.TrueAsync(async () => (await ledger.CompareAsync(server)).Lost.Count == 0, "the replayed claim is written");
         var audited = await ledger.AuditAsync(server);
         Assert.Equal(Buyers, audited.Sold);
         output.WriteLine($"1 claim refused by SQL, replayed: {Buyers} written, 0 lost");
@@ -87,10 +87,10 @@ public sealed class PoisonTests(ITestOutputHelper output)
 
         // The unit can be bought again. The promise was broken, by decision of a person, and the certificate says exactly that.
         await Eventually.TrueAsync(async () => await rush.AskAsync(buyers[3]) is Said.Yours, "the discarded claim's unit is sold to another");
-        await Eventually.TrueAsync(async () => (await ledger.CompareAsync(server.Data)).Lost is [{ User: "u-1" }], "all others are written");
+        await Eventually.TrueAsync(async () => (await ledger.CompareAsync(server)).Lost is [{ User: "u-1" }], "all others are written");
         var (broken, certificate) = await BrokenAsync(server, ledger);
         Assert.Equal(["nothing-accepted-was-refused"], broken);
-        ledger.AssertUnits((await ledger.CompareAsync(server.Data)).Rows.Values, certificate, "after the discard");
+        ledger.AssertUnits((await ledger.CompareAsync(server)).Rows.Values, certificate, "after the discard");
     }
 
     private static async Task<JsonArray> DeadAsync(SluiceServer server, Ledger ledger) =>

@@ -77,7 +77,7 @@ public sealed class RedisGoneTests(ITestOutputHelper output)
         await rush.SettleAsync();
         await Eventually.TrueAsync(async () => (long)(await server.ServerGetAsync($"/v1/pools/{ledger.SaleId}"))["queueDepth"]! == 0, "the queue is empty");
         var certificate = await ledger.FreshCertificateAsync(server);
-        var (rows, lost) = await ledger.CompareAsync(server.Data);
+        var (rows, lost) = await ledger.CompareAsync(server);
         ledger.AssertUnits(rows.Values, certificate, certificate.ToJsonString());
 
         // Logged does not survive the loss of Redis' disk: what was queued there and not yet in SQL is gone. Each one was made before the loss, or has a row that says it was refused
@@ -143,9 +143,9 @@ public sealed class RedisGoneTests(ITestOutputHelper output)
         await late.PressOnceAsync();
         worker.Process.Continue();
 
-        await Eventually.TrueAsync(async () => (long)(await api.ServerGetAsync($"/v1/pools/{ledger.SaleId}"))["queueDepth"]! == 0 && (await ledger.CompareAsync(api.Data)).Rows.Count > 300, "all is written");
+        await Eventually.TrueAsync(async () => (long)(await api.ServerGetAsync($"/v1/pools/{ledger.SaleId}"))["queueDepth"]! == 0 && (await ledger.CompareAsync(api)).Rows.Count > 300, "all is written");
         var certificate = await ledger.FreshCertificateAsync(api);
-        var (rows, missing) = await ledger.CompareAsync(api.Data);
+        var (rows, missing) = await ledger.CompareAsync(api);
         ledger.AssertUnits(rows.Values, certificate, certificate.ToJsonString());
         Assert.Equal("holds", (string?)certificate["verdict"]);
         Assert.InRange(missing.Count, 0, 99);

@@ -27,7 +27,7 @@ public sealed class ShutdownTests(ITestOutputHelper output)
         Assert.True(exit == 0, $"exit code {exit}: {server.Process.Output}");
 
         // Nothing runs now. What SQL has is what it had when the server ended.
-        var (rows, lost) = await ledger.CompareAsync(server.Data);
+        var (rows, lost) = await ledger.CompareAsync(server);
         Assert.True(lost.Count == 0, $"{lost.Count} of {ledger.Count} acknowledged claims were not written before the end, such as {string.Join(", ", lost.Take(3))}; SQL has {rows.Count}; {server.Process.Output}");
         var (auditExit, audit, says) = await SluiceCommand.RunAsync("audit", "--data", server.Data, "--json");
         Assert.True(auditExit == 0, says);

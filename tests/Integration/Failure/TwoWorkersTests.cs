@@ -9,11 +9,12 @@ public sealed class TwoWorkersTests(ITestOutputHelper output)
     private const int Stock = 600, BuyerCount = 1_000;
 
     [Theory]
-    [InlineData("queue.peeked", 1)]
-    [InlineData("queue.committed", 3)]
-    public async Task Worker_FrozenInMidBatchAndWokenAfterTheOtherIsDone_DoublesNothing(string point, int pass)
+    [InlineData("queue.peeked", 1, false)]
+    [InlineData("queue.committed", 3, false)]
+    [InlineData("queue.peeked", 1, true)]
+    public async Task Worker_FrozenInMidBatchAndWokenAfterTheOtherIsDone_DoublesNothing(string point, int pass, bool onMariaDb)
     {
-        await using var cluster = await Cluster.StartAsync(Drills.Fault(point, "stop", pass));
+        await using var cluster = await Cluster.StartAsync(Drills.Fault(point, "stop", pass), onMariaDb);
 
         // The other sleeps until the first is where the drill wants it.
         cluster.Second.Process.Stop();
@@ -52,11 +53,13 @@ public sealed class TwoWorkersTests(ITestOutputHelper output)
         output.WriteLine($"{cluster.Ledger.Count} acknowledged, 0 doubled, 0 lost");
     }
 
-    [Fact]
-    public async Task Worker_FrozenAtAnyMomentAndWoken_DoublesNothing()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Worker_FrozenAtAnyMomentAndWoken_DoublesNothing(bool onMariaDb)
     {
         var random = new Random(Drills.Seed);
-        await using var cluster = await Cluster.StartAsync();
+        await using var cluster = await Cluster.StartAsync(onMariaDb: onMariaDb);
         var pressing = cluster.Rush.PressOnceAsync();
         for (var freeze = 0; freeze < 8; freeze++)
         {
@@ -75,11 +78,12 @@ public sealed class TwoWorkersTests(ITestOutputHelper output)
     }
 
     [Theory]
-    [InlineData("queue.peeked", 2)]
-    [InlineData("queue.committed", 2)]
-    public async Task Worker_KilledInMidBatch_TheOtherWritesIt(string point, int pass)
+    [InlineData("queue.peeked", 2, false)]
+    [InlineData("queue.committed", 2, false)]
+    [InlineData("queue.committed", 2, true)]
+    public async Task Worker_KilledInMidBatch_TheOtherWritesIt(string point, int pass, bool onMariaDb)
     {
-        await using var cluster = await Cluster.StartAsync(Drills.Fault(point, "kill", pass));
+        await using var cluster = await Cluster.StartAsync(Drills.Fault(point, "kill", pass), onMariaDb);
 
         // The other one sleeps until this one is dead, so that it is this one that dies in mid-batch, however slow the machine is.
         cluster.Second.Process.Stop();
@@ -97,6 +101,7 @@ public sealed class TwoWorkersTests(ITestOutputHelper output)
         private readonly TempFolder folder = new();
         private readonly List<SluiceServer> nodes = [];
         private RedisServer? redis;
+        private MariaDbServer? mariaDb;
 
         public SluiceServer Api => nodes[0];
 
@@ -110,14 +115,16 @@ public sealed class TwoWorkersTests(ITestOutputHelper output)
 
         public IReadOnlyList<Buyer> Buyers { get; private set; } = [];
 
-        public static async Task<Cluster> StartAsync(IReadOnlyDictionary<string, string>? faultOfFirst = null)
+        public static async Task<Cluster> StartAsync(IReadOnlyDictionary<string, string>? faultOfFirst = null, bool onMariaDb = false)
         {
             var cluster = new Cluster { Ledger = null!, Rush = null! };
             cluster.redis = await RedisServer.StartAsync();
+            cluster.mariaDb = onMariaDb ? await MariaDbServer.StartAsync() : null;
+            var sql = cluster.mariaDb is { } server ? await server.NewDatabaseAsync() : "embedded";
             foreach (var (role, fault) in new[] { ("Api", null), ("Worker", faultOfFirst), ("Worker", null) })
             {
                 cluster.nodes.Add(await SluiceServer.StartAsync(
-                    [.. Drills.NoRateLimit, $"Roles={role}", $"NodeId={cluster.nodes.Count + 1}", $"Redis:Connection={cluster.redis.Connection}", "WriteQueue:BatchRowsMax=40"],
+                    [.. Drills.NoRateLimit, $"Roles={role}", $"NodeId={cluster.nodes.Count + 1}", $"Redis:Connection={cluster.redis.Connection}", $"Sql:Connection={sql}", "WriteQueue:BatchRowsMax=40"],
                     cluster.folder.Path, fault));
             }
 
@@ -138,6 +145,11 @@ public sealed class TwoWorkersTests(ITestOutputHelper output)
             if (redis is not null)
             {
                 await redis.DisposeAsync();
+            }
+
+            if (mariaDb is not null)
+            {
+                await mariaDb.DisposeAsync();
             }
 
             folder.Dispose();

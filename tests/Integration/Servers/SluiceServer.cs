@@ -1,3 +1,4 @@
+using System.Data.Common;
 using System.Globalization;
 using System.Net;
 using System.Net.Http.Json;
@@ -5,6 +6,8 @@ using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Microsoft.Data.Sqlite;
+using MySqlConnector;
 
 namespace Sluice.Tests.Integration.Servers;
 
@@ -14,8 +17,12 @@ public sealed class SluiceServer : IAsyncDisposable
     private readonly TempFolder? ownFolder;
     private readonly ServerProcess server;
 
+    private readonly string? sqlConnection;
+
     private SluiceServer(string? dataFolder, IReadOnlyList<string> settings)
     {
+        const string Sql = "Sql:Connection=";
+        sqlConnection = settings.FirstOrDefault(setting => setting.StartsWith(Sql, StringComparison.Ordinal))?[Sql.Length..] is { } text && text != "embedded" ? text : null;
         ownFolder = dataFolder is null ? new TempFolder() : null;
         Data = dataFolder ?? ownFolder!.Path;
         server = new ServerProcess("dotnet", [Programs.Server, "serve", "--data", Data, .. settings.SelectMany(setting => new[] { "--set", setting })]);
@@ -62,6 +69,11 @@ public sealed class SluiceServer : IAsyncDisposable
     public void Launch(IReadOnlyDictionary<string, string>? environment = null) => server.Launch(environment);
 
     public Task ReadyAsync() => server.ReadyAsync();
+
+    /// <summary>The server's database, for statements of a test's own.</summary>
+    public DbConnection OpenDatabase() => sqlConnection is { } mysql
+        ? new MySqlConnection(mysql + ";Pooling=False")
+        : new SqliteConnection($"Data Source={Path.Combine(Data, "sluice.db")};Mode=ReadWrite;Pooling=False");
 
     /// <summary>kill -9.</summary>
     public Task KillAsync() => Process.KillAsync();

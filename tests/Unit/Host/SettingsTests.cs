@@ -3,6 +3,7 @@ using Sluice.Host;
 using Sluice.Platform.Hosting;
 using Sluice.Platform.Pools;
 using Sluice.Platform.Redis;
+using Sluice.Platform.Sql;
 using Xunit;
 
 namespace Sluice.Tests.Unit.Host;
@@ -11,7 +12,7 @@ public sealed class SettingsTests
 {
     private static readonly Dictionary<string, Type> Sections = new(StringComparer.OrdinalIgnoreCase)
     {
-        [""] = typeof(NodeOptions), ["Pools"] = typeof(PoolsOptions), ["Redis"] = typeof(RedisOptions),
+        [""] = typeof(NodeOptions), ["Pools"] = typeof(PoolsOptions), ["Redis"] = typeof(RedisOptions), ["Sql"] = typeof(SqlOptions),
     };
 
     [Fact]
@@ -87,6 +88,22 @@ public sealed class SettingsTests
     [Fact]
     public void Load_AConnectionString_IsNotShown() =>
         Assert.Equal("Redis:Connection = …", Assert.Single(Load(("Redis:Connection", "shop:6379,password=hunter2")).NotDefault));
+
+    [Theory]
+    [InlineData("Server=db;User ID=sluice;Password=hunter2", "Sql:Connection: '…' is out of bounds; write 'embedded', or Server=…;Port=…;User ID=…;Password=…;Database=…")]
+    [InlineData("hunter2", "Sql:Connection: '…' is out of bounds; write 'embedded', or Server=…;Port=…;User ID=…;Password=…;Database=…")]
+    [InlineData("Server=db;User ID=sluice;Password=hunter2;Database=shop;Colour=red", "Sql:Connection: '…' is out of bounds; write 'embedded', or Server=…;Port=…;User ID=…;Password=…;Database=…")]
+    public void Load_AConnectionStringThatIsNone_IsRefusedAndNotShown(string value, string says) => Assert.Equal(says, Refusal(("Sql:Connection", value)));
+
+    [Theory]
+    [InlineData("Embedded")]
+    [InlineData("Server=db;Port=3307;User ID=sluice;Password=hunter2;Database=shop;SslMode=Required")]
+    public void Load_AConnectionStringOfMySql_IsTakenAndNotShown(string value)
+    {
+        var settings = Load(("Sql:Connection", value));
+        Assert.Equal(value, settings.Get<SqlOptions>().Connection);
+        Assert.Equal("Sql:Connection = …", Assert.Single(settings.NotDefault));
+    }
 
     [Fact]
     public void Load_EverySettingOfTheNode_HasADefaultWithinItsBounds() => Assert.All(Node.Sections, section =>

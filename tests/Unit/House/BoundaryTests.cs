@@ -30,6 +30,8 @@ public sealed class BoundaryTests
     [Theory]
     [InlineData("StackExchange.Redis.ConnectionMultiplexer", "src/Platform/Redis")]
     [InlineData("Microsoft.Data.Sqlite.SqliteConnection", "src/Platform/Sql")]
+    [InlineData("MySqlConnector.MySqlDataSource", "src/Platform/Sql")]
+    [InlineData("MySqlConnector.MySqlConnection", "src/Platform/Sql")]
     [InlineData("Garnet.GarnetServer", "src/Platform/Redis")]
     public void Engines_AreOpened_InOnePlace(string type, string folder)
     {

@@ -23,6 +23,7 @@ public sealed class M2001_Orders : Migration
             .WithColumn("paid_at").AsInt64().Nullable();
         Create.Index("ix_orders_user").OnTable("orders").OnColumn("user_id").Ascending().OnColumn("id").Descending();
         IfDatabase("sqlite").Execute.Sql("CREATE INDEX ix_orders_unpaid ON orders (pay_by) WHERE state = 0");
+        IfDatabase("mysql").Execute.Sql("CREATE INDEX ix_orders_unpaid ON orders (state, pay_by)");
         Create.Index("ix_orders_sale").OnTable("orders").OnColumn("sale_id").Ascending();
 
         Create.Table("payments")
@@ -33,6 +34,8 @@ public sealed class M2001_Orders : Migration
             .WithColumn("outcome").AsInt32().NotNullable()
             .WithColumn("received_at").AsInt64().NotNullable();
         IfDatabase("sqlite").Execute.Sql("CREATE UNIQUE INDEX uq_payments_applied ON payments (order_id) WHERE outcome = 1");
+        IfDatabase("mysql").Execute.Sql(
+            "ALTER TABLE payments ADD COLUMN applied_order_id BIGINT GENERATED ALWAYS AS (CASE WHEN outcome = 1 THEN order_id END) VIRTUAL, ADD UNIQUE INDEX uq_payments_applied (applied_order_id)");
     }
 
     public override void Down() => throw new NotSupportedException("Sluice's schema only goes forward; restore a backup instead.");

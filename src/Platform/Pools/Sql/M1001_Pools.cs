@@ -43,8 +43,10 @@ public sealed class M1001_Pools : Migration
         // The n-th claim that a user holds in a pool. NULL once released, and NULLs are distinct, so the place is free again.
         Create.Index("uq_claims_pool_user_ordinal").OnTable("claims")
             .OnColumn("pool_id").Ascending().OnColumn("user_id").Ascending().OnColumn("ordinal").Ascending().WithOptions().Unique();
+        // MySQL has no partial indexes: there NULLs, which are distinct, are in the index too, and further down what an index is for comes first in it.
         IfDatabase("sqlite").Execute.Sql(
             "CREATE UNIQUE INDEX uq_claims_pool_user_key ON claims (pool_id, user_id, idempotency_key) WHERE idempotency_key IS NOT NULL");
+        IfDatabase("mysql").Execute.Sql("CREATE UNIQUE INDEX uq_claims_pool_user_key ON claims (pool_id, user_id, idempotency_key)");
 
         Create.Table("releases")
             .WithColumn("claim_id").AsInt64().PrimaryKey()
@@ -54,6 +56,7 @@ public sealed class M1001_Pools : Migration
             .WithColumn("returned").AsInt32().NotNullable()
             .WithColumn("released_at").AsInt64().NotNullable();
         IfDatabase("sqlite").Execute.Sql("CREATE INDEX ix_releases_open ON releases (pool_id) WHERE returned = 0");
+        IfDatabase("mysql").Execute.Sql("CREATE INDEX ix_releases_open ON releases (returned, pool_id)");
     }
 
     public override void Down() => throw new NotSupportedException("Sluice's schema only goes forward; restore a backup instead.");
