@@ -38,7 +38,7 @@ internal static class GetOrders
         }
 
         var orders = (await database.ReadAsync(connection => connection.QueryAsync<Order>(
-            $"SELECT {Order.Columns} FROM orders WHERE user_id = @user AND id < @before ORDER BY id DESC LIMIT @count",
+            $"SELECT {Order.Columns} FROM orders WHERE id IN (SELECT id FROM claims WHERE user_id = @user AND id < @before) ORDER BY id DESC LIMIT @count",
             new { user = context.UserId(), before, count = limit + 1 }))).AsList();
         var more = orders.Count > limit;
         var items = orders.Take(limit).Select(order => order.ToView()).ToList();

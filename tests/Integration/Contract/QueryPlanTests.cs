@@ -28,17 +28,17 @@ public sealed class QueryPlanTests(ITestOutputHelper output)
     private static readonly string[] Hot =
     [
         "FROM claims WHERE id IN", "FROM claims WHERE id =", "FROM claims WHERE pool_id", "ordinal IS NOT NULL AND user_id IN", "UPDATE claims SET state", "FROM pools WHERE id =", "UPDATE pools SET claimed_units",
-        "FROM orders WHERE user_id", "FROM orders WHERE id =", "FROM orders WHERE id IN", "FROM orders WHERE state = 0 AND pay_by", "UPDATE orders SET state", "FROM releases WHERE returned = 0", "UPDATE releases SET returned",
+        "FROM claims WHERE user_id", "FROM orders WHERE id =", "FROM orders WHERE id IN", "FROM orders WHERE state = 0 AND pay_by", "UPDATE orders SET state", "FROM releases WHERE returned = 0", "UPDATE releases SET returned",
         "FROM payments WHERE payment_id", "FROM idempotency WHERE route", "FROM products WHERE sku", "INSERT INTO claims", "INSERT INTO orders", "SELECT MAX(id) FROM claims",
     ];
 
     /// <summary>Where another index would also be one, and would lead through the rows of everybody.</summary>
     private static readonly Dictionary<string, string> Through = new(StringComparer.Ordinal)
     {
-        ["FROM orders WHERE user_id"] = "ix_orders_user",
+        ["FROM claims WHERE user_id"] = "uq_claims_user_pool_ordinal",
         ["FROM orders WHERE state = 0 AND pay_by"] = "ix_orders_unpaid",
         ["FROM releases WHERE returned = 0"] = "ix_releases_open",
-        ["FROM claims WHERE pool_id"] = "uq_claims_pool_user_ordinal",
+        ["ordinal IS NOT NULL AND user_id IN"] = "uq_claims_user_pool_ordinal",
     };
 
     [Fact]

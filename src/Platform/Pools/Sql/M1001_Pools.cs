@@ -41,8 +41,10 @@ public sealed class M1001_Pools : Migration
             .WithColumn("written_at").AsInt64().NotNullable();
 
         // The n-th claim that a user holds in a pool. NULL once released, and NULLs are distinct, so the place is free again.
-        Create.Index("uq_claims_pool_user_ordinal").OnTable("claims")
-            .OnColumn("pool_id").Ascending().OnColumn("user_id").Ascending().OnColumn("ordinal").Ascending().WithOptions().Unique();
+        // The user first: the one index in which a user's claims, and with them the orders, are found.
+        Create.Index("uq_claims_user_pool_ordinal").OnTable("claims")
+            .OnColumn("user_id").Ascending().OnColumn("pool_id").Ascending().OnColumn("ordinal").Ascending().WithOptions().Unique();
+        Create.Index("ix_claims_pool").OnTable("claims").OnColumn("pool_id").Ascending();
         // MySQL has no partial indexes: there NULLs, which are distinct, are in the index too, and further down what an index is for comes first in it.
         IfDatabase("sqlite").Execute.Sql(
             "CREATE UNIQUE INDEX uq_claims_pool_user_key ON claims (pool_id, user_id, idempotency_key) WHERE idempotency_key IS NOT NULL");
