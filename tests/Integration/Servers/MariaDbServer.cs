@@ -30,6 +30,7 @@ public sealed class MariaDbServer : IAsyncDisposable
             await using var install = ChildProcess.Start("mariadb-install-db", [
                 "--no-defaults", $"--datadir={server.folder.File("data")}", $"--user={User}", "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"]);
             Assert.True(await install.WaitAsync(TimeSpan.FromMinutes(2)) == 0, install.Output);
+            Directory.CreateDirectory(server.folder.File("tmp"));
             await File.WriteAllTextAsync(
                 server.folder.File("users.sql"),
                 $"CREATE USER IF NOT EXISTS 'sluice'@'%' IDENTIFIED BY '{Password}';\nGRANT ALL ON *.* TO 'sluice'@'%';\n");
@@ -66,7 +67,8 @@ public sealed class MariaDbServer : IAsyncDisposable
 
     /// <summary>Starts it (again) and does not wait.</summary>
     public void Launch(params string[] more) => process = ChildProcess.Start(Program, [
-        "--no-defaults", $"--datadir={folder.File("data")}", $"--user={User}", "--bind-address=127.0.0.1", string.Create(CultureInfo.InvariantCulture, $"--port={port}"),
+        // A folder of its own for temporary tables: a server that starts clears those of all others out of a common one.
+        "--no-defaults", $"--datadir={folder.File("data")}", $"--tmpdir={folder.File("tmp")}", $"--user={User}", "--bind-address=127.0.0.1", string.Create(CultureInfo.InvariantCulture, $"--port={port}"),
         $"--socket={folder.File("s")}", $"--pid-file={folder.File("pid")}", $"--init-file={folder.File("users.sql")}", "--skip-name-resolve", "--max-connections=400",
         "--innodb-buffer-pool-size=96M", "--innodb-log-file-size=64M", "--innodb-flush-log-at-trx-commit=1", "--log-bin=bin", "--binlog-format=ROW", "--sync-binlog=1", .. more]);
 
