@@ -30,7 +30,7 @@ public static class Migrations
             scope.ServiceProvider.GetRequiredService<IMigrationRunner>().MigrateUp();
             engine.Finish();
         }
-        catch (Exception e) when (InnermostOf(e) is { } cause)
+        catch (Exception e) when (e is not DependencyUnavailableException && InnermostOf(e) is { } cause)
         {
             throw new DependencyUnavailableException("sql", $"cannot prepare {engine.Describe}: {engine.Says(cause)}", e);
         }
