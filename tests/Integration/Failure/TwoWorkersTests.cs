@@ -118,20 +118,16 @@ public sealed class TwoWorkersTests(ITestOutputHelper output)
         public static async Task<Cluster> StartAsync(IReadOnlyDictionary<string, string>? faultOfFirst = null, bool onMariaDb = false)
         {
             var cluster = new Cluster { Ledger = null!, Rush = null! };
-            cluster.redis = await RedisServer.StartAsync();
-            cluster.mariaDb = onMariaDb ? await MariaDbServer.StartAsync() : null;
-            var sql = cluster.mariaDb is { } server ? await server.NewDatabaseAsync() : "embedded";
-            foreach (var (role, fault) in new[] { ("Api", null), ("Worker", faultOfFirst), ("Worker", null) })
+            try
             {
-                cluster.nodes.Add(await SluiceServer.StartAsync(
-                    [.. Drills.NoRateLimit, $"Roles={role}", $"NodeId={cluster.nodes.Count + 1}", $"Redis:Connection={cluster.redis.Connection}", $"Sql:Connection={sql}", "WriteQueue:BatchRowsMax=40"],
-                    cluster.folder.Path, fault));
+                await cluster.BeginAsync(faultOfFirst, onMariaDb);
+                return cluster;
             }
-
-            cluster.Ledger = new Ledger(await cluster.Api.OpenSaleAsync(Stock), Stock);
-            cluster.Buyers = await Rush.BuyersAsync(cluster.Api, BuyerCount);
-            cluster.Rush = new Rush(cluster.Api, cluster.Ledger, cluster.Buyers);
-            return cluster;
+            catch
+            {
+                await cluster.DisposeAsync();
+                throw;
+            }
         }
 
         public async ValueTask DisposeAsync()
@@ -153,6 +149,23 @@ public sealed class TwoWorkersTests(ITestOutputHelper output)
             }
 
             folder.Dispose();
+        }
+
+        private async Task BeginAsync(IReadOnlyDictionary<string, string>? faultOfFirst, bool onMariaDb)
+        {
+            redis = await RedisServer.StartAsync();
+            mariaDb = onMariaDb ? await MariaDbServer.StartAsync() : null;
+            var sql = mariaDb is { } server ? await server.NewDatabaseAsync() : "embedded";
+            foreach (var (role, fault) in new[] { ("Api", null), ("Worker", faultOfFirst), ("Worker", null) })
+            {
+                nodes.Add(await SluiceServer.StartAsync(
+                    [.. Drills.NoRateLimit, $"Roles={role}", $"NodeId={nodes.Count + 1}", $"Redis:Connection={redis.Connection}", $"Sql:Connection={sql}", "WriteQueue:BatchRowsMax=40"],
+                    folder.Path, fault));
+            }
+
+            Ledger = new Ledger(await Api.OpenSaleAsync(Stock), Stock);
+            Buyers = await Rush.BuyersAsync(Api, BuyerCount);
+            Rush = new Rush(Api, Ledger, Buyers);
         }
     }
 }
