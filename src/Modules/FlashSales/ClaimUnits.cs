@@ -31,10 +31,9 @@ internal sealed class ClaimUnits(PoolClaims claims, ClaimWaiters waiters, ClaimV
     private const int UnitsMax = 1_000, BodyBytesMax = 1_024, WaitSecondsMax = 20;
 
     // Made once with what it needs: services in the handler's own parameters would cost a scope for each request.
-    // Counted by PoolMetrics, so not by ASP.NET's costlier metrics as well.
     public static void Map(IEndpointRouteBuilder routes) => routes
         .MapPost("/v1/flash-sales/{id}/claims", ActivatorUtilities.CreateInstance<ClaimUnits>(routes.ServiceProvider).HandleAsync).For(AccessRule.User)
-        .WithMetadata(new BodyLimit(BodyBytesMax), new RequestBody(typeof(ClaimRequest), IsRequired: false)).DisableHttpMetrics()
+        .WithMetadata(new BodyLimit(BodyBytesMax), new RequestBody(typeof(ClaimRequest), IsRequired: false))
         .WithTags("Claims").WithSummary("Claim units of a sale").DescribeClaims();
 
     // No async method for those who are refused at once: the crowd that came too late is the largest part of a sale.

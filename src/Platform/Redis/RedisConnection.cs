@@ -33,9 +33,6 @@ public sealed partial class RedisConnection : IAsyncDisposable
     /// <summary>For reads and single commands. Wrap calls in <see cref="GuardAsync{T}"/>.</summary>
     public IDatabase Db { get; }
 
-    /// <summary>True for the Garnet inside this process.</summary>
-    public bool IsEmbedded => embedded is not null;
-
     /// <summary>One line for the start banner.</summary>
     public string Describe { get; private init; } = "";
 

@@ -127,7 +127,6 @@ public sealed class Database : IDisposable
         }
     }
 
-
     public void Dispose()
     {
         engine.Dispose();

@@ -186,4 +186,31 @@ public sealed class ClaimTests(HttpShop shop)
     }
 
     private static IEnumerable<string?> ClaimIds(Answer answer) => answer.Json["claimIds"]!.AsArray().Select(id => (string?)id);
+
+    // Most refusals of a rush never reach Redis, so only the request metrics can show an operator the crowd.
+    [Fact]
+    public async Task Claim_ThatIsRefusedFromMemory_IsCountedForTheOperator()
+    {
+        var sale = await shop.Server.OpenSaleAsync(stock: 1);
+        Assert.Equal(202, (await shop.Server.ClaimAsync(sale, await shop.Server.TokenAsync($"u-{Guid.NewGuid():N}"))).Status);
+        var before = await RefusedAsync();
+
+        var answers = new List<int>();
+        for (var asked = 0; asked < 20; asked++)
+        {
+            answers.Add((await shop.Server.ClaimAsync(sale, await shop.Server.TokenAsync($"u-{Guid.NewGuid():N}"))).Status);
+        }
+
+        Assert.All(answers, status => Assert.Equal(409, status));
+        await Eventually.TrueAsync(async () => await RefusedAsync() >= before + answers.Count, "the refusals are in /metrics");
+    }
+
+    private async Task<long> RefusedAsync()
+    {
+        var metrics = await shop.Server.Http.GetStringAsync("/metrics");
+        return metrics.Split('\n')
+            .Where(line => line.StartsWith("http_server_request_duration_seconds_count{", StringComparison.Ordinal) &&
+                line.Contains("/claims\"", StringComparison.Ordinal) && line.Contains("http_response_status_code=\"409\"", StringComparison.Ordinal))
+            .Sum(line => long.Parse(line.Split("} ")[1].Split(' ')[0], System.Globalization.CultureInfo.InvariantCulture));
+    }
 }
