@@ -4,59 +4,52 @@ using Microsoft.Data.Sqlite;
 
 namespace Sluice.Bench.Runner.Scenarios;
 
-/// <summary>How fast a worker writes a backlog: claims are taken by a node that has no worker, then a node with one starts on the same data.</summary>
+/// <summary>How fast a worker writes a backlog: it is frozen while another node takes claims, then woken. Worker, API node and Redis are processes of their own.</summary>
 internal static class Drain
 {
     private const long RowsMin = 10_000;
     private const long MillisecondsMin = 200;
 
-    private static readonly Dictionary<string, string> WithoutWorker = new(StringComparer.Ordinal) { ["SLUICE__ROLES"] = "Api" };
-
     public static async Task<Plan> PlanAsync(Rig rig, CancellationToken cancel)
     {
-        // Tokens are signed with a key of the data folder; every round gets a new folder with this one's keys.
-        string keys = rig.Folder.File("keys");
-        Crowd crowd;
-        await using (var first = await SluiceServer.StartAsync(rig.Layout, keys, cancel))
-        {
-            crowd = await rig.CrowdAsync(first, rig.Options.CrowdUsers, cancel);
-        }
-
-        return new Plan("drain", "A backlog of claims written as claims and orders, to multi-row inserts of 500 rows into one table like the orders.",
+        var redis = await rig.RedisAsync(cancel);
+        var worker = await rig.SluiceAsync(cancel, environment: Node(redis.Address, "Worker", "1"));
+        var api = await rig.SluiceAsync(cancel, environment: Node(redis.Address, "Api", "2"));
+        var crowd = await rig.CrowdAsync(api, rig.Options.CrowdUsers, cancel);
+        return new Plan("drain", "A backlog of claims in Redis written as claims and orders, to multi-row inserts into one table like the orders: 500 rows for each commit, and as many as a drain takes.",
             [
-                new Contender("drain", token => MeasureAsync(rig, keys, crowd, token)),
-                new Contender("insert limit", token => MeasureLimitAsync(rig, token)),
+                new Contender("drain", token => MeasureAsync(rig, api, worker, redis.Server, crowd, token)),
+                new Contender("insert limit", token => MeasureLimitAsync(rig, "500", token)),
+                new Contender("insert limit, 4,000 rows", token => MeasureLimitAsync(rig, "4000", token)),
             ],
-            [new Comparison("drain", "insert limit", Goal: 0.7)]);
+            [new Comparison("drain", "insert limit", Goal: 0.7), new Comparison("drain", "insert limit, 4,000 rows")]);
     }
 
-    private static async Task<Sample> MeasureAsync(Rig rig, string keys, Crowd crowd, CancellationToken cancel)
+    // Both on the same data folder, and so on the same SQLite file.
+    private static Dictionary<string, string> Node(string redis, string role, string id) => new(StringComparer.Ordinal)
     {
-        using var data = new TempFolder();
-        foreach (var key in Directory.EnumerateFiles(keys, "*.key")) File.Copy(key, data.File(Path.GetFileName(key)));
+        ["SLUICE__Roles"] = role, ["SLUICE__NodeId"] = id, ["SLUICE__Redis__Connection"] = redis, ["SLUICE__WriteQueue__LagMax"] = "100000000",
+    };
 
-        Sale sale;
-        TimeSpan startCpu;
-        await using (var api = await SluiceServer.StartAsync(rig.Layout, data.Path, cancel, WithoutWorker))
-        {
-            startCpu = api.Process.CpuTime();
-            sale = await api.OpenSaleAsync(Claims.HugeStockUnits, cancel);
-            await Claims.SendAsync(rig, api, sale, crowd, cancel);
-            var waiting = await api.PoolAsync(sale.PoolId, cancel);
-            Rig.Require(waiting.QueueDepth == waiting.CapacityUnits - waiting.LeftUnits, $"a node without a worker has drained: {waiting}");
-        }
+    private static async Task<Sample> MeasureAsync(Rig rig, SluiceServer api, SluiceServer worker, ChildProcess redis, Crowd crowd, CancellationToken cancel)
+    {
+        var sale = await api.OpenSaleAsync(Claims.HugeStockUnits, cancel);
+        worker.Process.Stop();
+        await Claims.SendAsync(rig, api, sale, crowd, cancel);
+        var waiting = await api.PoolAsync(sale.PoolId, cancel);
+        Rig.Require(waiting.QueueDepth == waiting.CapacityUnits - waiting.LeftUnits, $"a frozen worker has drained: {waiting}");
 
-        await using var worker = await SluiceServer.StartAsync(rig.Layout, data.Path, cancel);
-        await worker.DrainedAsync(sale.PoolId, cancel);
-        var cpu = worker.Process.CpuTime() - startCpu;
-        var certificate = await worker.SettledCertificateAsync(sale.PoolId, cancel);
+        var (workerBefore, redisBefore) = (worker.Process.CpuTime(), redis.CpuTime());
+        worker.Process.Continue();
+        await api.DrainedAsync(sale.PoolId, cancel);
+        var (workerCpu, redisCpu) = (worker.Process.CpuTime() - workerBefore, redis.CpuTime() - redisBefore);
+        var certificate = await api.SettledCertificateAsync(sale.PoolId, cancel);
         Rig.Require(certificate.Verdict == "holds", $"the certificate says {certificate.Verdict}");
-        var (rows, seconds) = Written(data.File("sluice.db"), sale.PoolId);
-        return new Sample(rows / seconds, rows, cpu.TotalMicroseconds / rows, null, null, null);
+        var (rows, seconds) = Written(rig.Folder.File(Path.Combine("sluice", "sluice.db")), sale.PoolId);
+        return new Sample(rows / seconds, waiting.QueueDepth, workerCpu.TotalMicroseconds / waiting.QueueDepth, redisCpu.TotalMicroseconds / waiting.QueueDepth, null, null);
     }
 
-    // The drain begins while the node still starts, before it answers anything. But every batch has the time at which it was begun, so the first
-    // and the last say how long all but the last batch took.
+    // Every batch has the time at which it was begun, so the first and the last say how long all but the last batch took.
     private static (long Rows, double Seconds) Written(string file, string poolId)
     {
         using var connection = new SqliteConnection(new SqliteConnectionStringBuilder { DataSource = file, Mode = SqliteOpenMode.ReadOnly, Pooling = false }.ToString());
@@ -74,12 +67,12 @@ internal static class Drain
         return (all - lastBatch, (last - first) / 1_000.0);
     }
 
-    private static async Task<Sample> MeasureLimitAsync(Rig rig, CancellationToken cancel)
+    private static async Task<Sample> MeasureLimitAsync(Rig rig, string batch, CancellationToken cancel)
     {
         using var data = new TempFolder();
         var rows = (rig.Options.CrowdUsers / 2).ToString(CultureInfo.InvariantCulture);
         var output = await ProgramRun.ToEndAsync("insert-limit", "dotnet",
-            [rig.Layout.Baseline, "insert-limit", "--data", data.Path, "--rows", rows, "--users", rig.Options.Users == UserOrder.Ordered ? "ordered" : "scattered"],
+            [rig.Layout.Baseline, "insert-limit", "--data", data.Path, "--rows", rows, "--batch", batch, "--users", rig.Options.Users == UserOrder.Ordered ? "ordered" : "scattered"],
             TimeSpan.FromMinutes(5), cancel);
         var limit = JsonSerializer.Deserialize(output, Wire.Default.InsertLimitResult)!;
         return new Sample(limit.RowsPerSecond, limit.Rows, limit.CpuMicrosPerRow, null, null, null);
