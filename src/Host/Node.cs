@@ -90,17 +90,18 @@ internal sealed class Node : IAsyncDisposable
             builder.Services.AddSingleton(options.GetType(), options);
         }
 
-        foreach (var module in modules)
+        foreach (var module in modules.SelectMany(module => WithNeeds(module)).Distinct())
         {
             module.AddServices(builder.Services);
-            if (node.Roles.HasFlag(Roles.Worker))
-            {
-                module.AddWorkers(builder.Services);
-            }
         }
 
         if (node.Roles.HasFlag(Roles.Worker))
         {
+            foreach (var module in modules)
+            {
+                module.AddWorkers(builder.Services);
+            }
+
             builder.Services.AddPlatformWorkers();
         }
 
@@ -130,6 +131,8 @@ internal sealed class Node : IAsyncDisposable
             ? [.. ModuleList.All.Where(module => wanted.Contains(module.Name, StringComparer.OrdinalIgnoreCase))]
             : throw new SettingsException([$"Modules: '{string.Join(", ", unknown)}' is none of {string.Join(", ", ModuleList.All.Select(module => module.Name))}"]);
     }
+
+    private static IEnumerable<IModule> WithNeeds(IModule module) => module.Needs.SelectMany(name => WithNeeds(ModuleList.All.Single(other => other.Name == name))).Append(module);
 
     private static void Configure(WebApplicationBuilder builder, Settings settings, NodeOptions node)
     {

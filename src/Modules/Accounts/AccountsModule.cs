@@ -12,6 +12,8 @@ public sealed class AccountsModule : IModule
 {
     public string Name => "Accounts";
 
+    public IReadOnlyList<string> Needs => [];
+
     public IReadOnlyDictionary<string, Type> Options { get; } = new Dictionary<string, Type>(StringComparer.Ordinal) { ["Accounts"] = typeof(AccountsOptions) };
 
     public void AddServices(IServiceCollection services) => services.AddSingleton<GuestRate>();

@@ -18,6 +18,8 @@ public sealed class CatalogModule : IModule
 {
     public string Name => "Catalog";
 
+    public IReadOnlyList<string> Needs => [];
+
     public IReadOnlyDictionary<string, Type> Options { get; } = new Dictionary<string, Type>(StringComparer.Ordinal);
 
     public void AddServices(IServiceCollection services)

@@ -11,6 +11,8 @@ public sealed class FlashSalesModule : IModule
 {
     public string Name => "FlashSales";
 
+    public IReadOnlyList<string> Needs => ["Orders"];
+
     public IReadOnlyDictionary<string, Type> Options { get; } = new Dictionary<string, Type>(StringComparer.Ordinal) { ["FlashSales"] = typeof(FlashSalesOptions) };
 
     public void AddServices(IServiceCollection services)

@@ -14,6 +14,8 @@ public sealed class OrdersModule : IModule
 {
     public string Name => "Orders";
 
+    public IReadOnlyList<string> Needs => [];
+
     public IReadOnlyDictionary<string, Type> Options { get; } = new Dictionary<string, Type>(StringComparer.Ordinal) { ["Orders"] = typeof(OrdersOptions) };
 
     public void AddServices(IServiceCollection services)

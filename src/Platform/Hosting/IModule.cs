@@ -9,6 +9,9 @@ public interface IModule
     /// <summary>The name used in the setting <c>Modules</c>.</summary>
     string Name { get; }
 
+    /// <summary>Names of the modules whose services this one uses. A node that runs this one has those services too, though not their routes and jobs.</summary>
+    IReadOnlyList<string> Needs { get; }
+
     /// <summary>Options classes of the module, by section name. Unknown keys in these sections stop the start.</summary>
     IReadOnlyDictionary<string, Type> Options { get; }
 
