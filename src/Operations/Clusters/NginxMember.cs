@@ -30,8 +30,10 @@ internal static class NginxMember
                 node.NodeId, node.Name, Roles.Api, string.Create(CultureInfo.InvariantCulture, $"127.0.0.1:{node.Port}"), "", default, NodeState.Ready))]).Text);
         }
 
+        // Workers of a root's nginx would be nobody, who cannot look into a folder that is the owner's alone.
+        var user = Environment.UserName == "root" ? " user root;" : "";
         return OwnProcess.Start(
-            ServerPrograms.Find("nginx"), ["-p", home, "-c", Path.Combine(home, "nginx.conf"), "-g", "daemon off;"], new Dictionary<string, string>(StringComparer.Ordinal), home, folder.LogOf(member));
+            ServerPrograms.Find("nginx"), ["-p", home, "-c", Path.Combine(home, "nginx.conf"), "-g", $"daemon off;{user}"], new Dictionary<string, string>(StringComparer.Ordinal), home, folder.LogOf(member));
     }
 
     /// <summary>A shipped file with other words in it. Each of them must be there, or the file and this have grown apart.</summary>

@@ -18,10 +18,13 @@ public sealed partial class NginxKeeper(NodeRegistry registry, NodeHeartbeat sel
     private readonly HttpClient http = new(new SocketsHttpHandler { PooledConnectionLifetime = TimeSpan.Zero, UseProxy = false }) { Timeout = TimeSpan.FromSeconds(1) };
     private IReadOnlyList<NodeAnnouncement> current = [];
     private UpstreamFile? written;
+    private string calmFor = "";
     private bool inForce;
-    private long registryWellSince, reloadedAt, announcedAt;
+    private long registryWellSince, calmSince, reloadedAt, announcedAt;
 
-    /// <summary>One look: write, reload, check and tell, as far as each is due.</summary>
+    private string SoonFile => Path.Combine(Path.GetDirectoryName(Path.GetFullPath(options.UpstreamFile))!, "sluice-reload-soon");
+
+    /// <summary>One look: calm, write, reload, check and tell, as far as each is due. Each look does one of them.</summary>
     internal async Task RoundAsync()
     {
         // Step 1: who should get requests.
@@ -46,8 +49,27 @@ public sealed partial class NginxKeeper(NodeRegistry registry, NodeHeartbeat sel
             return;
         }
 
-        // Step 2: the file, whole or not at all.
+        // Step 2: what is in force already (after a start of this node) needs no reload.
         var wanted = UpstreamFile.Of(current);
+        var isInForce = await VersionInForceAsync() == wanted.Version;
+        if (isInForce)
+        {
+            File.Delete(SoonFile);
+            (written, calmFor) = (wanted, "");
+        }
+        else if (wanted.Version != calmFor)
+        {
+            // Step 3: nginx' connections come to rest, so that none is cut.
+            await File.WriteAllTextAsync(SoonFile, "");
+            (calmFor, calmSince) = (wanted.Version, calmFor.Length == 0 ? time.GetTimestamp() : calmSince);
+        }
+
+        if (!isInForce && time.GetElapsedTime(calmSince) < options.CalmTime)
+        {
+            return;
+        }
+
+        // Step 4: the file, whole or not at all.
         if (wanted.Version != written?.Version)
         {
             var draft = options.UpstreamFile + ".new";
@@ -57,8 +79,8 @@ public sealed partial class NginxKeeper(NodeRegistry registry, NodeHeartbeat sel
             LogWritten(log, string.Join(", ", current.Select(node => $"{node.Name} {node.Address}")));
         }
 
-        // Step 3: nginx takes it, and says so. Asked again while it does not: it may have been down, or have started with the file of before.
-        if (await VersionInForceAsync() != wanted.Version)
+        // Step 5: nginx takes it, and says so. Asked again while it does not: it may have been down, or have started with the file of before.
+        if (!isInForce)
         {
             inForce = false;
             if (reloadedAt == 0 || time.GetElapsedTime(reloadedAt) > ReloadAgainAfter)
@@ -70,7 +92,7 @@ public sealed partial class NginxKeeper(NodeRegistry registry, NodeHeartbeat sel
             return;
         }
 
-        // Step 4: the nodes are told. One that drains may stop when it is not among them.
+        // Step 6: the nodes are told. One that drains may stop when it is not among them.
         if (!inForce || time.GetElapsedTime(announcedAt) > nodesOptions.HeartbeatEvery)
         {
             await registry.AnnounceBalancerAsync(self.Name, wanted.Lives);

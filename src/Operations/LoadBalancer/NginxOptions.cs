@@ -14,6 +14,12 @@ public sealed class NginxOptions
     /// <summary>Where nginx says which upstream file is in force. A node that drains is let go only after that.</summary>
     [Url] public string CheckUrl { get; init; } = "http://127.0.0.1/nginx/upstreams";
 
+    /// <summary>
+    /// Before a reload nginx lets go of its connections for so long, 0 – 10 s: each answer is the last of its connection, so that the reload cuts none that a request is on its way on.
+    /// nginx knows it by the file <c>sluice-reload-soon</c> beside <c>UpstreamFile</c>.
+    /// </summary>
+    [Range(typeof(TimeSpan), "00:00:00", "00:00:10")] public TimeSpan CalmTime { get; init; } = TimeSpan.FromSeconds(1);
+
     /// <summary>How often the registry is looked at, 100 ms – 30 s.</summary>
     [Range(typeof(TimeSpan), "00:00:00.1", "00:00:30")] public TimeSpan Round { get; init; } = TimeSpan.FromMilliseconds(250);
 }
