@@ -12,14 +12,16 @@ internal static class ServerPrograms
         [("redis-server", "redis-server"), ("mariadbd", "mariadb-server"), ("mariadb-install-db", "mariadb-server"), ("nginx", "nginx-light"), ("setsid", "util-linux")];
 
     /// <exception cref="DependencyUnavailableException">Some are missing; it names the one line that installs them.</exception>
-    public static void Demand()
+    public static void Demand() => Demand(Folders);
+
+    internal static void Demand(IReadOnlyList<string> folders)
     {
         if (!OperatingSystem.IsLinux())
         {
             throw new DependencyUnavailableException("cluster", "needs Linux: it knows its processes by /proc.");
         }
 
-        var missing = Needed.Where(each => TryFind(each.Program) is null).ToList();
+        var missing = Needed.Where(each => TryFind(each.Program, folders) is null).ToList();
         if (missing.Count > 0)
         {
             throw new DependencyUnavailableException(
@@ -29,7 +31,7 @@ internal static class ServerPrograms
         }
     }
 
-    public static string Find(string program) => TryFind(program) ?? throw new DependencyUnavailableException("cluster", $"{program} is not installed.");
+    public static string Find(string program) => TryFind(program, Folders) ?? throw new DependencyUnavailableException("cluster", $"{program} is not installed.");
 
-    private static string? TryFind(string program) => Folders.Select(folder => Path.Combine(folder, program)).FirstOrDefault(File.Exists);
+    private static string? TryFind(string program, IReadOnlyList<string> folders) => folders.Select(folder => Path.Combine(folder, program)).FirstOrDefault(File.Exists);
 }
