@@ -56,6 +56,30 @@ public sealed class NodeRegistryTests
     }
 
     [Fact]
+    public async Task Node_AskedToStop_AnswersUntilTheLoadBalancerHasLetGoOfIt()
+    {
+        await using var server = await RedisServer.StartAsync();
+        await using var redis = await OpenAsync(server);
+        var registry = new NodeRegistry(redis, new NodesOptions());
+        await using var node = await SluiceServer.StartAsync([$"Redis:Connection={server.Connection}", "NodeId=3", "Nodes:LeaveTimeMax=00:01:00", "Nodes:SilenceMax=00:01:00", "DrainTimeMax=00:02:00"]);
+        await registry.AnnounceBalancerAsync("lb", [Assert.Single(await registry.ListAsync()).Node.Life]);
+        var ending = node.Process.TerminateAsync();
+        await Eventually.TrueAsync(async () => Assert.Single(await registry.ListAsync()).Node.State == NodeState.Draining, "the node says that it drains");
+
+        // Longer than a server that does not wait takes to end.
+        for (var i = 0; i < 40; i++)
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Get, "/v1/flash-sales") { Headers = { ConnectionClose = true } };
+            Assert.Equal(200, (await node.AnswerAsync(request)).Status);
+            await Task.Delay(TimeSpan.FromMilliseconds(50), TimeProvider.System);
+        }
+
+        await registry.AnnounceBalancerAsync("lb", ["another"]);
+        Assert.Equal(0, await ending);
+        Assert.Empty(await registry.ListAsync());
+    }
+
+    [Fact]
     public async Task Balancer_IsListedWithWhomItNames_UntilItIsTakenOut()
     {
         await using var server = await RedisServer.StartAsync();
