@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using System.Globalization;
 using Sluice.Platform.Hosting;
 using Spectre.Console;
@@ -30,10 +31,16 @@ internal static class Commands
         Bound(port, 1, 65_535);
         var demo = new Command(
             "demo",
-            "Run a real flash sale on this machine, from the first buyer to the certificate.\n\nExamples:\n  sluice demo\n  sluice demo --buyers 100000 --stock 2000 --exit --json") { buyers, stock, port, data, json, exit, set };
-        demo.SetAction((parsed, cancel) => DemoCommand.RunAsync(
-            new DemoArguments(parsed.GetValue(buyers), parsed.GetValue(stock), parsed.GetValue(port), parsed.GetValue(json), parsed.GetValue(exit)),
-            Overrides(parsed, data, null, set), cancel));
+            "Run a real flash sale on this machine, from the first buyer to the certificate.\n\nExamples:\n  sluice demo\n  sluice demo --buyers 100000 --stock 2000 --exit --json\n  sluice demo --cluster") { buyers, stock, port, data, json, exit, set };
+        var cluster = new Option<bool>("--cluster") { Description = "In front of the cluster in --data, started first if it is not up; see 'sluice cluster --help'" };
+        demo.Options.Add(cluster);
+        demo.SetAction((parsed, cancel) =>
+        {
+            var arguments = new DemoArguments(parsed.GetValue(buyers), parsed.GetValue(stock), parsed.GetValue(port), parsed.GetValue(json), parsed.GetValue(exit));
+            return parsed.GetValue(cluster)
+                ? ClusterDemo.RunAsync(arguments, parsed.GetValue(data), isPortGiven: parsed.GetResult(port) is { Implicit: false }, parsed.GetValue(set) ?? [], cancel)
+                : DemoCommand.RunAsync(arguments, Overrides(parsed, data, null, set), cancel);
+        });
 
         var auditUrl = new Option<string?>("--url") { Description = "Ask the server that runs there; without it, whoever owns the data folder is asked, or the folder itself" };
         var apiKeyFile = new Option<string?>("--api-key-file") { Description = "API key for --url (<data>/admin.key)" };
@@ -49,7 +56,7 @@ internal static class Commands
         verify.SetAction((parsed, cancel) => VerifyCommand.RunAsync(parsed.GetValue(file)!, parsed.GetValue(keys), cancel));
 
         var root = new RootCommand("Sluice: flash sales that sell exactly what there is, keep what they accepted, and prove both.\n\n'sluice rush' is the load tester; see 'sluice rush --help'.")
-        { serve, demo, audit, verify };
+        { serve, demo, audit, verify, ClusterCommands.Create(json) };
         var result = root.Parse(args);
         if (result.Errors.Count > 0)
         {
@@ -58,7 +65,7 @@ internal static class Commands
                 await Console.Error.WriteLineAsync($"sluice: {error.Message}");
             }
 
-            await Console.Error.WriteLineAsync($"Try 'sluice {(result.CommandResult.Command == root ? "" : result.CommandResult.Command.Name + " ")}--help'.");
+            await Console.Error.WriteLineAsync($"Try 'sluice {NameOf(result.CommandResult)}--help'.");
             return WrongArguments;
         }
 
@@ -88,7 +95,10 @@ internal static class Commands
         }
     }
 
-    private static void Bound(Option<int> option, int min, int max) => option.Validators.Add(result =>
+    // With the commands that it is a part of: "cluster kill ".
+    private static string NameOf(CommandResult result) => result.Parent is CommandResult parent ? $"{NameOf(parent)}{result.Command.Name} " : "";
+
+    internal static void Bound(Option<int> option, int min, int max) => option.Validators.Add(result =>
     {
         if (result.Tokens is [var token] && (!int.TryParse(token.Value, NumberStyles.None, CultureInfo.InvariantCulture, out var value) || value < min || value > max))
         {

@@ -24,46 +24,7 @@ internal static class DemoCommand
         folder?.Announce(url);
         try
         {
-            await Say(arguments, $"The shop is open at {url}. {arguments.Buyers:N0} buyers are coming for {arguments.Stock:N0} copper kettles.");
-            await DemoShop.SeedAsync(url, data, cancel);
-            using var shop = ShopClient.Open(url, Path.Combine(data, "admin.key"));
-            var sale = await DemoShop.CreateRushSaleAsync(shop, arguments.Stock, cancel);
-
-            var reports = Directory.CreateDirectory(Path.Combine(data, "reports")).FullName;
-            var report = Path.Combine(reports, $"rush-{sale}.html");
-            var result = Path.Combine(reports, $"rush-{sale}.json");
-            var code = await RushAsync(arguments, url, sale, Path.Combine(data, "admin.key"), report, result, cancel);
-            if (code is Commands.WrongArguments or Commands.Unreachable || !File.Exists(result))
-            {
-                await Console.Error.WriteLineAsync($"sluice: the load tester could not run (exit code {code}).");
-                return code == 0 ? Commands.Unreachable : code;
-            }
-
-            // The certificate once more, from the server itself and not by way of the load tester; its signature is checked as anybody could.
-            var certificate = await shop.SendAsync(HttpMethod.Get, $"/v1/pools/{sale}/certificate", null, cancel);
-            var file = Path.Combine(reports, $"certificate-{sale}.json");
-            await File.WriteAllTextAsync(file, certificate.ToJsonString(new JsonSerializerOptions { WriteIndented = true }), cancel);
-            var keys = (await shop.SendAsync(HttpMethod.Get, "/.well-known/sluice-keys", null, cancel)).ToJsonString();
-            var wrong = await Certificates.VerifyAsync(certificate.ToJsonString(), keys);
-            var holds = (string?)certificate["certificate"]!["verdict"] == "holds" && wrong is null;
-            var exit = holds && code == Commands.Well ? Commands.Well : Commands.Broken;
-            if (arguments.Json)
-            {
-                Console.WriteLine(new JsonObject
-                {
-                    ["exitCode"] = exit,
-                    ["url"] = url,
-                    ["rush"] = JsonNode.Parse(await File.ReadAllTextAsync(result, cancel)),
-                    ["certificate"] = certificate,
-                    ["certificateFile"] = file,
-                    ["reportFile"] = report,
-                }.ToJsonString());
-            }
-            else
-            {
-                Print(certificate["certificate"]!, wrong, file, report, url, sale);
-            }
-
+            var exit = await SellAndProveAsync(arguments, url, data, data, cancel);
             if (!arguments.Exit && !cancel.IsCancellationRequested)
             {
                 await Say(arguments, $"The shop stays open at {url} until Ctrl-C.");
@@ -76,6 +37,55 @@ internal static class DemoCommand
         {
             await node.App.StopAsync(CancellationToken.None);
         }
+    }
+
+    /// <summary>A sale, a crowd and the certificate, at a shop that runs.</summary>
+    /// <param name="keys">Folder of the shop's keys.</param>
+    /// <param name="data">Where the reports go.</param>
+    /// <returns>The exit code: <see cref="Commands.Well"/> only when the rush and the certificate hold.</returns>
+    public static async Task<int> SellAndProveAsync(DemoArguments arguments, string url, string keys, string data, CancellationToken cancel)
+    {
+        await Say(arguments, $"The shop is open at {url}. {arguments.Buyers:N0} buyers are coming for {arguments.Stock:N0} copper kettles.");
+        await DemoShop.SeedAsync(url, keys, cancel);
+        using var shop = ShopClient.Open(url, Path.Combine(keys, "admin.key"));
+        var sale = await DemoShop.CreateRushSaleAsync(shop, arguments.Stock, cancel);
+
+        var reports = Directory.CreateDirectory(Path.Combine(data, "reports")).FullName;
+        var report = Path.Combine(reports, $"rush-{sale}.html");
+        var result = Path.Combine(reports, $"rush-{sale}.json");
+        var code = await RushAsync(arguments, url, sale, Path.Combine(keys, "admin.key"), report, result, cancel);
+        if (code is Commands.WrongArguments or Commands.Unreachable || !File.Exists(result))
+        {
+            await Console.Error.WriteLineAsync($"sluice: the load tester could not run (exit code {code}).");
+            return code == Commands.Well ? Commands.Unreachable : code;
+        }
+
+        // The certificate once more, from the server itself and not by way of the load tester; its signature is checked as anybody could.
+        var certificate = await shop.SendAsync(HttpMethod.Get, $"/v1/pools/{sale}/certificate", null, cancel);
+        var file = Path.Combine(reports, $"certificate-{sale}.json");
+        await File.WriteAllTextAsync(file, certificate.ToJsonString(new JsonSerializerOptions { WriteIndented = true }), cancel);
+        var shopKeys = (await shop.SendAsync(HttpMethod.Get, "/.well-known/sluice-keys", null, cancel)).ToJsonString();
+        var wrong = await Certificates.VerifyAsync(certificate.ToJsonString(), shopKeys);
+        var holds = (string?)certificate["certificate"]!["verdict"] == "holds" && wrong is null;
+        var exit = holds && code == Commands.Well ? Commands.Well : Commands.Broken;
+        if (arguments.Json)
+        {
+            Console.WriteLine(new JsonObject
+            {
+                ["exitCode"] = exit,
+                ["url"] = url,
+                ["rush"] = JsonNode.Parse(await File.ReadAllTextAsync(result, cancel)),
+                ["certificate"] = certificate,
+                ["certificateFile"] = file,
+                ["reportFile"] = report,
+            }.ToJsonString());
+        }
+        else
+        {
+            Print(certificate["certificate"]!, wrong, file, report, url, sale);
+        }
+
+        return exit;
     }
 
     // In a process of its own: what it measures is what a stranger would, and what it remembers is not ours to touch.
@@ -126,5 +136,5 @@ internal static class DemoCommand
         Console.WriteLine($"  sale page    {url}/sales/{sale}");
     }
 
-    private static Task Say(DemoArguments arguments, string text) => arguments.Json ? Console.Error.WriteLineAsync(text) : Console.Out.WriteLineAsync(text);
+    public static Task Say(DemoArguments arguments, string text) => arguments.Json ? Console.Error.WriteLineAsync(text) : Console.Out.WriteLineAsync(text);
 }

@@ -4,6 +4,8 @@ using Microsoft.Extensions.FileProviders;
 using OpenTelemetry.Metrics;
 using Scalar.AspNetCore;
 using Sluice.Modules;
+using Sluice.Operations.LoadBalancer;
+using Sluice.Operations.Nodes;
 using Sluice.Platform.Admission;
 using Sluice.Platform.Hosting;
 using Sluice.Platform.Http;
@@ -40,6 +42,8 @@ internal sealed class Node : IAsyncDisposable
         ["Pools"] = typeof(PoolsOptions),
         ["WriteQueue"] = typeof(WriteQueueOptions),
         ["Admission"] = typeof(AdmissionOptions),
+        ["Nodes"] = typeof(NodesOptions),
+        ["Nginx"] = typeof(NginxOptions),
     }.Concat(ModuleList.All.SelectMany(module => module.Options)).ToDictionary(StringComparer.OrdinalIgnoreCase);
 
     /// <summary>Opens the engines, brings the schema up to date, and builds the application. Nothing listens yet.</summary>
@@ -52,6 +56,7 @@ internal sealed class Node : IAsyncDisposable
 
         var node = settings.Get<NodeOptions>();
         var modules = Choose(node.Modules);
+        var proxies = Proxies.Trust(node.KnownProxies);
         Directory.CreateDirectory(node.Data);
 
         // Settings are read once, by Settings. Watching for changes would also watch a data folder inside this one, at the cost of the half of every write.
@@ -90,6 +95,18 @@ internal sealed class Node : IAsyncDisposable
             builder.Services.AddSingleton(options.GetType(), options);
         }
 
+        if (!redis.IsEmbedded)
+        {
+            // Before everything else that runs: a node whose number is taken must not do anything.
+            builder.Services.AddSingleton<NodeRegistry>();
+            builder.Services.AddSingleton<NodeHeartbeat>();
+            builder.Services.AddHostedService(provider => provider.GetRequiredService<NodeHeartbeat>());
+            if (node.Roles.HasFlag(Roles.Ops) && settings.Get<NginxOptions>().UpstreamFile.Length > 0)
+            {
+                builder.Services.AddHostedService<NginxKeeper>();
+            }
+        }
+
         foreach (var module in modules.SelectMany(module => WithNeeds(module)).Distinct())
         {
             module.AddServices(builder.Services);
@@ -107,7 +124,7 @@ internal sealed class Node : IAsyncDisposable
 
         var app = builder.Build();
         app.Lifetime.ApplicationStopping.Register(app.Services.GetRequiredService<ClaimWaiters>().StopWaiting);
-        Map(app, node, modules);
+        Map(app, node, proxies, modules);
         return new Node(settings, modules, database, redis, app);
     }
 
@@ -165,10 +182,11 @@ internal sealed class Node : IAsyncDisposable
             .AddMeter(PoolMetrics.MeterName, "Microsoft.AspNetCore.Hosting", "Microsoft.AspNetCore.Server.Kestrel").AddRuntimeInstrumentation().AddPrometheusExporter());
     }
 
-    private static void Map(WebApplication app, NodeOptions node, IReadOnlyList<IModule> modules)
+    private static void Map(WebApplication app, NodeOptions node, ForwardedHeadersOptions proxies, IReadOnlyList<IModule> modules)
     {
         var edge = app.Services.GetRequiredService<Edge>();
         var access = app.Services.GetRequiredService<Access>();
+        app.UseForwardedHeaders(proxies);
         app.Use(edge.InvokeAsync);
 
         // Only what is no API call is a page, and looked for on the disk.

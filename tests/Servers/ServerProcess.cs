@@ -14,9 +14,10 @@ public sealed class ServerProcess : IAsyncDisposable
 
     /// <param name="arguments">Without the address: <c>--urls</c> is added.</param>
     /// <param name="folder">The folder to start it in; otherwise this program's.</param>
-    public ServerProcess(string program, IEnumerable<string> arguments, string? folder = null)
+    /// <param name="port">The port it listens on; otherwise a free one.</param>
+    public ServerProcess(string program, IEnumerable<string> arguments, string? folder = null, int? port = null)
     {
-        (this.program, this.folder) = (program, folder);
+        (this.program, this.folder, Port) = (program, folder, port ?? FreePort.Next());
         this.arguments = [.. arguments, "--urls", Url];
         Http = new HttpClient(new SocketsHttpHandler { MaxConnectionsPerServer = 64, PooledConnectionLifetime = TimeSpan.FromSeconds(30) })
         {
@@ -25,7 +26,7 @@ public sealed class ServerProcess : IAsyncDisposable
         };
     }
 
-    public int Port { get; } = FreePort.Next();
+    public int Port { get; }
 
     public string Url => $"http://127.0.0.1:{Port}";
 

@@ -43,6 +43,9 @@ public sealed class AccountsOptions
 
     /// <summary>Guests made per second by this node at most, 1–10,000.</summary>
     [Range(1, 10_000)] public int GuestsPerSecondMax { get; init; } = 100;
+
+    /// <summary>Guests made per second by this node for one address at most (for IPv6: one /64), 1–10,000. Behind a load balancer name it in <c>KnownProxies</c>, or all callers have its address.</summary>
+    [Range(1, 10_000)] public int GuestsPerAddressPerSecondMax { get; init; } = 20;
 }
 
 [JsonSourceGenerationOptions(JsonSerializerDefaults.Web, NumberHandling = JsonNumberHandling.Strict, UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow, AllowDuplicateProperties = false)]

@@ -1,6 +1,9 @@
+using System.Net;
+using System.Net.Sockets;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
+using Sluice.Platform.Admission;
 using Sluice.Platform.Http;
 
 namespace Sluice.Modules.Accounts;
@@ -14,14 +17,14 @@ internal static class GuestSession
         .WithTags("Users").WithSummary("Become a guest (demo)").Produces<GuestAnswer>(201).WithoutEngines()
         .Refuses(404, "guests-off").Refuses(429, "rate-limited");
 
-    private static IResult Handle(UserTokens tokens, GuestRate rate, AccountsOptions options, TimeProvider time)
+    private static IResult Handle(HttpContext context, UserTokens tokens, GuestRate rate, AccountsOptions options, TimeProvider time)
     {
         if (!options.GuestSessions)
         {
             return new Problem(404, "guests-off", "No guests here", "This shop signs its users in itself (setting Accounts:GuestSessions).");
         }
 
-        if (!rate.TakeTurn())
+        if (!rate.TakeTurn(context.Connection.RemoteIpAddress))
         {
             return new Problem(429, "rate-limited", "Too many new guests", "Ask again in a second.") { RetryAfter = TimeSpan.FromSeconds(1) };
         }
@@ -33,14 +36,26 @@ internal static class GuestSession
     }
 }
 
-/// <summary>How many guests this node has made in this second, against <see cref="AccountsOptions.GuestsPerSecondMax"/>.</summary>
+/// <summary>How many guests this node makes: for one address, and in all in one second.</summary>
 internal sealed class GuestRate(AccountsOptions options, TimeProvider time)
 {
+    private readonly UserRateLimit addresses = new(options.GuestsPerAddressPerSecondMax, options.GuestsPerAddressPerSecondMax, time);
+
     // The second in the upper bits, how many guests it has made in the lower 20.
     private long secondAndCount;
 
-    /// <summary>False when this second has made its guests.</summary>
-    public bool TakeTurn()
+    /// <summary>False when this address, or this second, has made its guests.</summary>
+    public bool TakeTurn(IPAddress? address) => addresses.Check(NameOf(address)) is null && TakeTurn();
+
+    // One household has 2^64 addresses of IPv6; the first half of them is its own.
+    private static string NameOf(IPAddress? address) => address switch
+    {
+        null => "",
+        { AddressFamily: AddressFamily.InterNetworkV6, IsIPv4MappedToIPv6: false } => Convert.ToHexStringLower(address.GetAddressBytes().AsSpan(0, 8)),
+        _ => address.MapToIPv4().ToString(),
+    };
+
+    private bool TakeTurn()
     {
         var second = time.GetUtcNow().ToUnixTimeSeconds();
         while (true)

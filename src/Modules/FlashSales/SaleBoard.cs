@@ -20,6 +20,9 @@ internal sealed class SaleBoard
     /// <summary>The newest sales are on the board; older ones are read one by one.</summary>
     private const int SalesMax = 200;
 
+    /// <summary>How far the clocks of two nodes may be apart.</summary>
+    private static readonly TimeSpan ClockSkewMax = TimeSpan.FromMinutes(1);
+
     private readonly Database database;
     private readonly RedisConnection redis;
     private readonly TimeProvider time;
@@ -42,7 +45,9 @@ internal sealed class SaleBoard
     public async ValueTask<PostedSale?> FindAsync(long id)
     {
         var now = await board.GetAsync();
-        if (now.Sales.TryGetValue(id, out var sale) || now.HasAll)
+
+        // A sale that was made through another node since the board was loaded is not on it. Its id says when that was.
+        if (now.Sales.TryGetValue(id, out var sale) || (now.HasAll && ClaimIds.TimeOf(id) < now.LoadedAt - ClockSkewMax))
         {
             return sale;
         }
@@ -55,11 +60,12 @@ internal sealed class SaleBoard
 
     private async Task<Board> LoadAsync()
     {
+        var loadedAt = time.GetUtcNow();
         var sales = await LoadAsync("ORDER BY s.id DESC LIMIT @SalesMax", new { SalesMax });
         var page = new Page<FlashSaleView>([.. sales.Select(sale => sale.View)], null);
         var json = JsonSerializer.SerializeToUtf8Bytes(page, FlashSalesJson.Default.PageFlashSaleView);
         var etag = $"\"{Convert.ToHexStringLower(System.IO.Hashing.XxHash3.Hash(json))}\"";
-        return new Board(sales.ToFrozenDictionary(sale => long.Parse(sale.View.Id, System.Globalization.CultureInfo.InvariantCulture)), sales.Count < SalesMax, etag, json);
+        return new Board(sales.ToFrozenDictionary(sale => long.Parse(sale.View.Id, System.Globalization.CultureInfo.InvariantCulture)), sales.Count < SalesMax, loadedAt, etag, json);
     }
 
     private async Task<IReadOnlyList<PostedSale>> LoadAsync(string which, object parameters)
@@ -96,5 +102,5 @@ internal sealed class SaleBoard
         static long FromSql(Pool pool) => pool.CapacityUnits - pool.ClaimedUnits;
     }
 
-    private sealed record Board(FrozenDictionary<long, PostedSale> Sales, bool HasAll, string ETag, byte[] Json);
+    private sealed record Board(FrozenDictionary<long, PostedSale> Sales, bool HasAll, DateTimeOffset LoadedAt, string ETag, byte[] Json);
 }

@@ -13,16 +13,18 @@ public sealed class AdmissionOptions
 }
 
 /// <summary>
-/// A rate limit for each user, in constant memory: GCRA (ITU-T I.371) over a table of theoretical arrival times, indexed by a hash of the user.
+/// A rate limit for each user (or address), in constant memory: GCRA (ITU-T I.371) over a table of theoretical arrival times, indexed by a hash of the user.
 /// Two users share a place with a chance of one in a million.
 /// </summary>
-public sealed class UserRateLimit(AdmissionOptions options, TimeProvider time)
+/// <param name="perSecond">In the long run.</param>
+/// <param name="burst">At once.</param>
+public sealed class UserRateLimit(int perSecond, int burst, TimeProvider time)
 {
     private const int Places = 1 << 20;
 
     private readonly long[] arrivals = new long[Places];
-    private readonly long interval = time.TimestampFrequency / options.ClaimsPerUserPerSecond;
-    private readonly long tolerance = time.TimestampFrequency / options.ClaimsPerUserPerSecond * (options.ClaimsPerUserBurst - 1);
+    private readonly long interval = time.TimestampFrequency / perSecond;
+    private readonly long tolerance = time.TimestampFrequency / perSecond * (burst - 1);
 
     /// <summary>Null when the user may ask now, else how long to wait.</summary>
     public TimeSpan? Check(string userId)

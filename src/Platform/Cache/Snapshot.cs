@@ -7,13 +7,19 @@ namespace Sluice.Platform.Cache;
 public sealed class Snapshot<T>(Func<Task<T>> load, TimeSpan age, TimeProvider time)
     where T : class
 {
+    /// <summary>A value older than so many times its age is from before a pause in which nobody looked: it is not shown, unless there is nothing else.</summary>
+    private const int AgesMax = 10;
+
     private readonly Lock stateLock = new();
     private T? value;
     private long loadedAt;
     private Task<T>? loading;
     private int generation;
 
-    /// <summary>The value, at most <c>age</c> old, or one load older while it is being loaded.</summary>
+    /// <summary>
+    /// The value, at most <c>age</c> old, or one load older while it is being loaded. After a pause of ten ages the first who looks waits for the load: another node may have changed
+    /// anything since. When that load fails there is still the old one.
+    /// </summary>
     public ValueTask<T> GetAsync()
     {
         lock (stateLock)
@@ -24,7 +30,9 @@ public sealed class Snapshot<T>(Func<Task<T>> load, TimeSpan age, TimeProvider t
             }
 
             loading ??= LoadAsync(generation);
-            return value is null ? new(loading) : ValueTask.FromResult(value);
+            return value is null ? new(loading)
+                : time.GetElapsedTime(loadedAt) < age * AgesMax ? ValueTask.FromResult(value)
+                : new(NewOrOldAsync(loading, value));
         }
     }
 
@@ -37,6 +45,12 @@ public sealed class Snapshot<T>(Func<Task<T>> load, TimeSpan age, TimeProvider t
             loading = null;
             generation++;
         }
+    }
+
+    private static async Task<T> NewOrOldAsync(Task<T> loading, T old)
+    {
+        await ((Task)loading).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        return loading.IsCompletedSuccessfully ? await loading : old;
     }
 
     private async Task<T> LoadAsync(int startedIn)

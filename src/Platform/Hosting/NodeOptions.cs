@@ -38,6 +38,11 @@ public sealed class NodeOptions
     /// <summary>Addresses to listen on, semicolon separated.</summary>
     [Required] public string Urls { get; init; } = "http://localhost:8080";
 
+    /// <summary>
+    /// Addresses or networks (<c>10.0.0.0/8</c>) of the load balancers in front, comma separated. Only what they say about a caller (<c>X-Forwarded-For</c>, <c>X-Forwarded-Proto</c>) is believed.
+    /// </summary>
+    [Required(AllowEmptyStrings = true)] public string KnownProxies { get; init; } = "";
+
     /// <summary>How long a node that was asked to stop may take to finish what it has read, 1 s – 5 min.</summary>
     [Range(typeof(TimeSpan), "00:00:01", "00:05:00")] public TimeSpan DrainTimeMax { get; init; } = TimeSpan.FromSeconds(20);
 }

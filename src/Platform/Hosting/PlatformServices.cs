@@ -39,7 +39,8 @@ public static class PlatformServices
             provider.GetRequiredService<UserTokens>(), KeyFiles.LoadOrCreate(Path.Combine(node.Data, "admin.key"), KeyFiles.NewSecret)));
         services.AddSingleton<Edge>();
         services.AddSingleton<Idempotency>();
-        services.AddSingleton<UserRateLimit>();
+        services.AddSingleton(provider => new UserRateLimit(
+            provider.GetRequiredService<AdmissionOptions>().ClaimsPerUserPerSecond, provider.GetRequiredService<AdmissionOptions>().ClaimsPerUserBurst, provider.GetRequiredService<TimeProvider>()));
     }
 
     /// <summary>Background work of the platform on nodes with the role worker.</summary>

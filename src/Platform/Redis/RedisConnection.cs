@@ -33,6 +33,9 @@ public sealed partial class RedisConnection : IAsyncDisposable
     /// <summary>For reads and single commands. Wrap calls in <see cref="GuardAsync{T}"/>.</summary>
     public IDatabase Db { get; }
 
+    /// <summary>True for the engine inside this process: nobody else can reach it.</summary>
+    public bool IsEmbedded => embedded is not null;
+
     /// <summary>One line for the start banner.</summary>
     public string Describe { get; private init; } = "";
 

@@ -8,7 +8,7 @@ namespace Sluice.Tests.Integration.Http;
 /// <summary>The examples of the pages run as somebody would paste them: one bash for a page, from top to bottom, in the folder of a server that ./sluice started.</summary>
 public sealed class PageExamplesTests
 {
-    private static readonly TimeSpan PageTimeMax = TimeSpan.FromMinutes(2);
+    private static readonly TimeSpan PageTimeMax = TimeSpan.FromMinutes(4);
 
     [Theory]
     [InlineData("README.md")]
@@ -25,11 +25,17 @@ public sealed class PageExamplesTests
         await using var server = new ServerProcess(folder.File("sluice"), ["serve", "--data", "data"], folder.Path);
         await server.StartAsync(environment);
 
+        await RunAsync(examples, folder, environment, commands => commands.Replace("localhost:8080", $"127.0.0.1:{server.Port}", StringComparison.Ordinal));
+    }
+
+    /// <summary>Runs the examples in one bash in the folder, and demands that each prints what the page shows.</summary>
+    internal static async Task RunAsync(IReadOnlyList<PageExample> examples, TempFolder folder, IReadOnlyDictionary<string, string> environment, Func<string, string> here)
+    {
         // Each example is read into the same shell, and what it prints goes to a file of its own.
         var session = new StringBuilder("set -eo pipefail\n");
         for (var i = 0; i < examples.Count; i++)
         {
-            await File.WriteAllTextAsync(folder.File($"{i}.sh"), examples[i].Commands.Replace("localhost:8080", $"127.0.0.1:{server.Port}", StringComparison.Ordinal));
+            await File.WriteAllTextAsync(folder.File($"{i}.sh"), here(examples[i].Commands));
             session.Append(CultureInfo.InvariantCulture, $". ./{i}.sh >{i}.out 2>{i}.err\n");
         }
 

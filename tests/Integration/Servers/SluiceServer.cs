@@ -18,6 +18,14 @@ public sealed class SluiceServer : IAsyncDisposable
     private readonly ServerProcess server;
 
     private readonly string? sqlConnection;
+    private readonly bool isForeign;
+
+    // Somebody else's process.
+    private SluiceServer(int port, string dataFolder, string sqlConnection)
+    {
+        (Data, this.sqlConnection, isForeign) = (dataFolder, sqlConnection, true);
+        server = new ServerProcess("", [], port: port);
+    }
 
     private SluiceServer(string? dataFolder, IReadOnlyList<string> settings)
     {
@@ -57,6 +65,9 @@ public sealed class SluiceServer : IAsyncDisposable
             throw;
         }
     }
+
+    /// <summary>The calls of a shop to a server (or a load balancer) that somebody else has started.</summary>
+    public static SluiceServer At(int port, string keysFolder, string sqlConnection) => new(port, keysFolder, sqlConnection);
 
     /// <summary>Starts the process (again) and returns when it is ready.</summary>
     public async Task BeginAsync(IReadOnlyDictionary<string, string>? environment = null)
@@ -189,7 +200,11 @@ public sealed class SluiceServer : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         // Killed, not asked: what it would still write nobody reads.
-        await server.Process.KillAsync();
+        if (!isForeign)
+        {
+            await server.Process.KillAsync();
+        }
+
         await server.DisposeAsync();
         ownFolder?.Dispose();
     }

@@ -19,6 +19,14 @@ public sealed class BoundaryTests
     public void Platform_UsesNoModule() => AssertNoUse("src/Platform", from => IsIn(from, "Sluice.Modules"));
 
     [Fact]
+    public void Platform_AndModules_UseNoOperations()
+    {
+        AssertNoUse("src/Platform", from => IsIn(from, "Sluice.Operations"));
+        AssertNoUse("src/Modules", from => IsIn(from, "Sluice.Operations"));
+        AssertNoUse("src/Operations", from => IsIn(from, "Sluice.Modules"));
+    }
+
+    [Fact]
     public void Modules_UseOtherModules_OnlyThroughTheirContracts()
     {
         foreach (var module in Directory.GetDirectories(Path.Combine(SourceTree.Root, "src/Modules")).Select(Path.GetFileName).Where(name => name is not ("obj" or "bin")))

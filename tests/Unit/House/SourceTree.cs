@@ -32,7 +32,7 @@ internal static class SourceTree
         const string ImplicitUsings =
             "global using System; global using System.Collections.Generic; global using System.IO; global using System.Linq; global using System.Net.Http; global using System.Threading; " +
             "global using System.Threading.Tasks;";
-        var trees = new[] { "src/Platform", "src/Modules" }.SelectMany(folder => Files(folder, "*.cs"))
+        var trees = new[] { "src/Platform", "src/Modules", "src/Operations" }.SelectMany(folder => Files(folder, "*.cs"))
             .Select(file => CSharpSyntaxTree.ParseText(SourceText.From(Read(file)), options, file))
             .Append(CSharpSyntaxTree.ParseText(ImplicitUsings, options, "ImplicitUsings.cs"));
         var references = ((string)AppContext.GetData("TRUSTED_PLATFORM_ASSEMBLIES")!).Split(Path.PathSeparator)

@@ -102,6 +102,29 @@ public sealed class SnapshotTests
         await UntilAsync("two");
     }
 
+    // Another node may have changed anything while nobody looked here.
+    [Theory]
+    [InlineData(false, "two")]
+    [InlineData(true, "one")]
+    public async Task Get_AfterAPauseOfTenAges_WaitsForTheNewValue(bool fails, string expected)
+    {
+        await LoadAsync("one");
+        time.Advance(TimeSpan.FromSeconds(10));
+        var load = NextLoad();
+        var asked = snapshot.GetAsync().AsTask();
+        Assert.False(asked.IsCompleted);
+        if (fails)
+        {
+            load.SetException(new TimeoutException());
+        }
+        else
+        {
+            load.SetResult("two");
+        }
+
+        Assert.Equal(expected, await asked);
+    }
+
     private Task<string> Load()
     {
         lock (loads)

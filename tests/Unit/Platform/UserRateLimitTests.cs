@@ -9,7 +9,7 @@ public sealed class UserRateLimitTests
     private readonly FakeTimeProvider time = new();
     private readonly UserRateLimit limit;
 
-    public UserRateLimitTests() => limit = new UserRateLimit(new AdmissionOptions { ClaimsPerUserPerSecond = 10, ClaimsPerUserBurst = 20 }, time);
+    public UserRateLimitTests() => limit = new UserRateLimit(perSecond: 10, burst: 20, time);
 
     [Fact]
     public void Check_AtOnce_LetsTheBurstThroughAndNoMore()

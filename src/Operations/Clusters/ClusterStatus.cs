@@ -1,0 +1,121 @@
+using System.Globalization;
+using System.Net.Http.Json;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using System.Text.Json.Serialization;
+
+namespace Sluice.Operations.Clusters;
+
+/// <summary>One member as <c>cluster status</c> shows it.</summary>
+/// <param name="Health"><c>ok</c>, <c>down</c>, <c>hangs</c> or what is missing.</param>
+/// <param name="Lag">Seconds that a replica is behind, or null.</param>
+internal sealed record MemberStatus(string Name, string Role, int Pid, int Port, string Health, double? Lag, string Says)
+{
+    public bool IsWell => Health == "ok";
+}
+
+/// <summary>The cluster at one moment.</summary>
+/// <param name="QueueDepth">Claims that wait to be written, over all pools, or null when nobody can say.</param>
+/// <param name="QueueAgeMs">Age of the oldest of them.</param>
+internal sealed record ClusterStatus(string Url, string Folder, IReadOnlyList<MemberStatus> Members, long? QueueDepth, long? QueueAgeMs)
+{
+    private const int PoolsLookedAtMax = 50;
+
+    private static readonly HttpClient Http = new(new SocketsHttpHandler { UseProxy = false, PooledConnectionLifetime = TimeSpan.FromSeconds(5) }) { Timeout = TimeSpan.FromSeconds(3) };
+
+    public bool IsWell => Members.All(member => member.IsWell);
+
+    public static async Task<ClusterStatus> LookAsync(ClusterFolder folder, CancellationToken cancel)
+    {
+        var state = folder.Load();
+        var members = await Task.WhenAll(state.InOrder.Select(member => LookAsync(folder, state, member, cancel)));
+        var (depth, age) = await QueueAsync(folder, state, cancel);
+        return new ClusterStatus(string.Create(CultureInfo.InvariantCulture, $"http://127.0.0.1:{state.PublicPort}"), folder.Root, members, depth, age);
+    }
+
+    private static async Task<MemberStatus> LookAsync(ClusterFolder folder, ClusterState state, Member member, CancellationToken cancel)
+    {
+        var role = member.Kind switch
+        {
+            MemberKind.MariaDb when state.Sql == ClusterSql.Single => "sql",
+            MemberKind.MariaDb => member.Name == state.Writer ? "sql primary" : "sql replica",
+            MemberKind.Redis => "redis",
+            MemberKind.Nginx => "load balancer",
+            MemberKind.Worker or MemberKind.Api or MemberKind.Ops => member.Kind.ToString().ToLowerInvariant(),
+        };
+        var status = new MemberStatus(member.Name, role, member.Process?.Id ?? 0, member.Port, "down", null, "");
+        if (member.Process is not { IsAlive: true } process)
+        {
+            return status with { Pid = 0 };
+        }
+
+        if (process.IsFrozen)
+        {
+            return status with { Health = "hangs" };
+        }
+
+        switch (member.Kind)
+        {
+            case MemberKind.MariaDb:
+                if (await MariaDbMember.Server(folder, member).TryLookAsync(cancel) is not { } view)
+                {
+                    return status with { Health = "does not answer" };
+                }
+
+                if (state.Sql == ClusterSql.Single)
+                {
+                    return status with { Health = "ok" };
+                }
+
+                return member.Name == state.Writer
+                    ? status with { Health = !view.IsWritable ? "read-only" : view.Followers == 0 ? "commits wait: no replica" : "ok", Says = $"{view.Followers} replicas follow" }
+                    : status with { Health = view.IsWritable ? "writable" : view.IsFollowing ? "ok" : "does not follow", Lag = view.SecondsBehind, Says = view.Says };
+            case MemberKind.Redis:
+                return status with { Health = await RedisMember.AnswersAsync(folder, member, cancel) ? "ok" : "does not answer" };
+            case MemberKind.Nginx:
+                return status with { Health = await SluiceMember.AnswersAsync(NginxMember.CheckUrl(member), cancel) ? "ok" : "does not answer" };
+            default:
+                var missing = await SluiceMember.MissingAsync(SluiceMember.Url(member), cancel);
+                return status with { Health = missing switch { null => "does not answer", "" => "ok", _ => "not ready" }, Says = missing ?? "" };
+        }
+    }
+
+    // As any server of the shop would ask, from the first API node that answers.
+    private static async Task<(long? Depth, long? AgeMs)> QueueAsync(ClusterFolder folder, ClusterState state, CancellationToken cancel)
+    {
+        var keyFile = Path.Combine(folder.Keys, "admin.key");
+        if (!File.Exists(keyFile))
+        {
+            return (null, null);
+        }
+
+        foreach (var node in state.Members.Where(member => member.Kind == MemberKind.Api && member.IsAlive))
+        {
+            try
+            {
+                var key = (await File.ReadAllTextAsync(keyFile, cancel)).Trim();
+                var pools = (await AskAsync($"{SluiceMember.Url(node)}/v1/pools", key, cancel))["items"]!.AsArray().Take(PoolsLookedAtMax);
+                var views = await Task.WhenAll(pools.Select(pool => AskAsync($"{SluiceMember.Url(node)}/v1/pools/{pool!["id"]}", key, cancel)));
+                return (views.Sum(view => (long)view["queueDepth"]!), views.Select(view => (long)view["oldestAgeMs"]!).DefaultIfEmpty().Max());
+            }
+            catch (Exception e) when (e is HttpRequestException or JsonException or TaskCanceledException && !cancel.IsCancellationRequested)
+            {
+                // The next one may know.
+            }
+        }
+
+        return (null, null);
+    }
+
+    private static async Task<JsonNode> AskAsync(string url, string key, CancellationToken cancel)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Get, url) { Headers = { { "X-Api-Key", key } } };
+        using var response = await Http.SendAsync(request, cancel);
+        response.EnsureSuccessStatusCode();
+        return (await response.Content.ReadFromJsonAsync<JsonNode>(cancel))!;
+    }
+}
+
+[JsonSourceGenerationOptions(JsonSerializerDefaults.Web)]
+[JsonSerializable(typeof(ClusterStatus))]
+internal sealed partial class ClusterStatusJson : JsonSerializerContext;

@@ -1,0 +1,86 @@
+using System.Diagnostics;
+using System.Globalization;
+using Sluice.Platform.Hosting;
+using Sluice.Platform.Sql;
+
+namespace Sluice.Operations.Clusters;
+
+/// <summary>A MariaDB of the cluster. Each commit is flushed, and with replicas also on the disk of one of them before it returns.</summary>
+internal static class MariaDbMember
+{
+    public const string Database = "sluice";
+
+    private const string AdminUser = "sluice_admin", ReplicationUser = "sluice_replication", AppUser = "sluice";
+
+    public static ReplicatedServer Server(ClusterFolder folder, Member member) => new("127.0.0.1", member.Port, AdminUser, folder.Secret("sql-admin"));
+
+    public static string Connection(ClusterFolder folder, Member member) =>
+        string.Create(CultureInfo.InvariantCulture, $"Server=127.0.0.1;Port={member.Port};User ID={AppUser};Password={folder.Secret("sql")};Database={Database}");
+
+    /// <summary>Makes its data folder if it has none.</summary>
+    public static async Task InstallAsync(ClusterFolder folder, Member member, CancellationToken cancel)
+    {
+        var home = folder.Of(member);
+        var data = Path.Combine(home, "data");
+        ClusterFolder.MakeFolder(home);
+        ClusterFolder.MakeFolder(Path.Combine(home, "tmp"));
+        if (!Directory.Exists(Path.Combine(data, "mysql")))
+        {
+            var log = folder.LogOf(member);
+            using var install = Process.Start(new ProcessStartInfo("sh", [
+                "-c", "exec \"$@\" >>\"$0\" 2>&1 </dev/null", log, ServerPrograms.Find("mariadb-install-db"), "--no-defaults", $"--datadir={data}", $"--user={Environment.UserName}",
+                "--auth-root-authentication-method=socket", $"--auth-root-socket-user={Environment.UserName}", "--skip-test-db", "--skip-name-resolve", "--innodb-log-file-size=64M"])) ?? throw new InvalidOperationException("mariadb-install-db did not start.");
+            await install.WaitForExitAsync(cancel);
+            if (install.ExitCode != 0)
+            {
+                throw new DependencyUnavailableException("sql", $"mariadb-install-db ended with {install.ExitCode}; see {log}");
+            }
+        }
+
+        // Not in the log that replicas replay: each server has them from its own start, a replica also before it follows anybody.
+        await File.WriteAllLinesAsync(Path.Combine(home, "users.sql"), [
+            "SET SESSION sql_log_bin = 0;",
+            $"CREATE DATABASE IF NOT EXISTS {Database} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;",
+            $"CREATE USER IF NOT EXISTS '{AppUser}'@'127.0.0.1' IDENTIFIED BY '{folder.Secret("sql")}';",
+            $"GRANT ALL ON {Database}.* TO '{AppUser}'@'127.0.0.1';",
+            $"CREATE USER IF NOT EXISTS '{AdminUser}'@'127.0.0.1' IDENTIFIED BY '{folder.Secret("sql-admin")}';",
+            $"GRANT ALL ON *.* TO '{AdminUser}'@'127.0.0.1';",
+            $"CREATE USER IF NOT EXISTS '{ReplicationUser}'@'127.0.0.1' IDENTIFIED BY '{folder.Secret("sql-replication")}';",
+            $"GRANT REPLICATION SLAVE ON *.* TO '{ReplicationUser}'@'127.0.0.1';",
+        ], cancel);
+    }
+
+    /// <param name="isWriter">It is the primary. A server that no longer is one drops what no replica has when it recovers, and follows.</param>
+    public static OwnProcess Start(ClusterFolder folder, Member member, ClusterSql sql, bool isWriter)
+    {
+        var home = folder.Of(member);
+        string[] replication = sql == ClusterSql.Single ? [] :
+        [
+            "--gtid-strict-mode=ON", "--log-slave-updates=ON", "--relay-log=relay", "--relay-log-recovery=ON", "--sync-relay-log=1", "--slave-parallel-threads=2",
+            "--slave-parallel-mode=optimistic", "--rpl-semi-sync-master-enabled=OFF", "--rpl-semi-sync-slave-enabled=ON", "--rpl-semi-sync-master-wait-point=AFTER_SYNC",
+
+            // 24 days: without a replica a commit waits, it is never answered on the strength of one disk.
+            "--rpl-semi-sync-master-timeout=2073600000",
+            .. isWriter ? Array.Empty<string>() : ["--read-only=ON", "--init-rpl-role=SLAVE", "--skip-slave-start"],
+        ];
+        return OwnProcess.Start(
+            ServerPrograms.Find("mariadbd"),
+            [
+                // The socket is named from the data folder: a full path may be longer than a socket's name can be.
+                "--no-defaults", $"--datadir={home}/data", $"--tmpdir={home}/tmp", $"--user={Environment.UserName}", "--bind-address=127.0.0.1",
+                string.Create(CultureInfo.InvariantCulture, $"--port={member.Port}"), "--socket=mariadb.sock", $"--pid-file={home}/mariadb.pid", $"--init-file={home}/users.sql",
+                string.Create(CultureInfo.InvariantCulture, $"--server-id={member.NodeId}"), "--skip-name-resolve", "--max-connections=500", "--innodb-buffer-pool-size=96M", "--innodb-log-file-size=64M",
+                "--innodb-flush-log-at-trx-commit=1", "--log-bin=bin", "--binlog-format=ROW", "--sync-binlog=1", "--expire-logs-days=7", .. replication,
+            ],
+            new Dictionary<string, string>(StringComparer.Ordinal), home, folder.LogOf(member));
+    }
+
+    public static Task FollowAsync(ClusterFolder folder, Member replica, Member writer, CancellationToken cancel) =>
+        Server(folder, replica).FollowAsync(Server(folder, writer), ReplicationUser, folder.Secret("sql-replication"), cancel);
+
+    public static Task<ReplicatedServer> PromoteAsync(ClusterFolder folder, IEnumerable<Member> replicas, Member? wanted, CancellationToken cancel)
+    {
+        var servers = replicas.ToDictionary(member => member.Name, member => Server(folder, member), StringComparer.Ordinal);
+        return ReplicatedServer.PromoteAsync([.. servers.Values], wanted is null ? null : servers[wanted.Name], ReplicationUser, folder.Secret("sql-replication"), cancel);
+    }
+}

@@ -1,0 +1,25 @@
+using System.ComponentModel.DataAnnotations;
+
+namespace Sluice.Operations.LoadBalancer;
+
+/// <summary>The nginx that a node with the role ops looks after.</summary>
+public sealed class NginxOptions
+{
+    /// <summary>The file that nginx includes for the upstream <c>sluice</c>; it is replaced whole. Empty: no nginx is looked after.</summary>
+    [Required(AllowEmptyStrings = true)] public string UpstreamFile { get; init; } = "";
+
+    /// <summary>nginx' pid file. After a change that process is told to reload (SIGHUP), which this node must be allowed to.</summary>
+    [Required(AllowEmptyStrings = true)] public string PidFile { get; init; } = "/run/nginx.pid";
+
+    /// <summary>Where nginx says which upstream file is in force. A node that drains is let go only after that.</summary>
+    [Url] public string CheckUrl { get; init; } = "http://127.0.0.1/nginx/upstreams";
+
+    /// <summary>
+    /// Before a reload nginx lets go of its connections for so long, 0 – 10 s: each answer is the last of its connection, so that the reload cuts none that a request is on its way on.
+    /// nginx knows it by the file <c>sluice-reload-soon</c> beside <c>UpstreamFile</c>.
+    /// </summary>
+    [Range(typeof(TimeSpan), "00:00:00", "00:00:10")] public TimeSpan CalmTime { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>How often the registry is looked at, 100 ms – 30 s.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.1", "00:00:30")] public TimeSpan Round { get; init; } = TimeSpan.FromMilliseconds(250);
+}

@@ -1,0 +1,111 @@
+using System.Text.Json.Nodes;
+using Sluice.Operations.Clusters;
+using Sluice.Tests.Integration.Failure;
+using Sluice.Tests.Integration.Servers;
+
+namespace Sluice.Tests.Integration.Cluster;
+
+/// <summary><c>sluice cluster</c> as a person uses it.</summary>
+[Collection(Drills.Name)]
+public sealed class ClusterCommandsTests(ITestOutputHelper output)
+{
+    [Fact]
+    public async Task Cluster_FromUpToDown_DoesWhatItSays()
+    {
+        await using var host = await OneHost.StartAsync("replication");
+        var status = await host.StatusAsync();
+        string[] names = ["api-1", "api-2", "mariadb-1", "mariadb-2", "mariadb-3", "nginx", "ops-1", "redis-1", "worker-1"];
+        Assert.Equal(names, status["members"]!.AsArray().Select(member => (string)member!["name"]!).Order(StringComparer.Ordinal));
+        Assert.All(names, name => Assert.Equal("ok", OneHost.HealthOf(status, name)));
+        Assert.Equal(0, (long)status["queueDepth"]!);
+
+        // Up again: nothing is started twice. After a kill: only what is missing.
+        await host.DoAsync("up");
+        Assert.All(names, name => Assert.Equal(OneHost.PidOf(status, name), PidNow(host, name)));
+        await host.DoAsync("kill", "api-2");
+        var (exit, text, _) = await host.TryAsync("status");
+        Assert.Equal(1, exit);
+        Assert.Contains("down", text, StringComparison.Ordinal);
+        await host.DoAsync("up");
+        Assert.NotEqual(OneHost.PidOf(status, "api-2"), PidNow(host, "api-2"));
+        Assert.Equal(OneHost.PidOf(status, "api-1"), PidNow(host, "api-1"));
+        Assert.Equal(0, (await host.TryAsync("status")).Exit);
+
+        Assert.Contains("roles", await host.DoAsync("logs", "worker-1"), StringComparison.Ordinal);
+        Assert.Equal(3, (await host.TryAsync("kill", "nobody")).Exit);
+        Assert.Contains("the replicas are mariadb-2, mariadb-3", (await host.TryAsync("promote", "mariadb-1")).Says, StringComparison.Ordinal);
+        Assert.Contains("last worker", (await host.TryAsync("remove", "worker-1")).Says, StringComparison.Ordinal);
+        Assert.Contains("Choose another folder", (await host.TryAsync("up", "--sql", "single")).Says, StringComparison.Ordinal);
+
+        // A replica that is away costs nothing, and catches up.
+        var sale = await host.Shop.OpenSaleAsync(5);
+        await host.DoAsync("kill", "mariadb-3");
+        Assert.Equal(201, (await host.Shop.ClaimAsync(sale, await host.Shop.TokenAsync("u-1"), prefer: "wait=20")).Status);
+        await host.DoAsync("start", "mariadb-3");
+        await Eventually.TrueAsync(async () => OneHost.HealthOf(await host.StatusAsync(), "mariadb-3") == "ok", "the replica follows");
+
+        var members = new ClusterFolder(host.Folder).Load().Members;
+        await host.DoAsync("down");
+        Assert.DoesNotContain(members, member => member.IsAlive);
+
+        // What was sold is there after the next start.
+        await host.DoAsync("up");
+        var certificate = await host.Shop.SettledCertificateAsync(sale);
+        Assert.Equal(("holds", 1), ((string?)certificate["verdict"], (int)certificate["soldUnits"]!));
+
+        // Nothing of it is for other users' eyes.
+        Assert.All(Directory.EnumerateDirectories(host.Folder), folder => Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute, new DirectoryInfo(folder).UnixFileMode));
+        Assert.All(members.Where(member => member.IsSluice), member => Assert.DoesNotContain("Password", CommandLineOf(PidNow(host, member.Name)), StringComparison.OrdinalIgnoreCase));
+    }
+
+    [Fact]
+    public async Task Demo_InFrontOfACluster_SellsEverythingAndProvesIt()
+    {
+        using var folder = new TempFolder();
+        try
+        {
+            var (exit, text, says) = await SluiceCommand.RunAsync(
+                "demo", "--cluster", "--exit", "--json", "--buyers", "2000", "--stock", "50", "--port", $"{Random.Shared.Next(12_000, 30_000)}", "--data", folder.Path);
+            Assert.True(exit == 0, $"exit code {exit}: {says}");
+            var demo = JsonNode.Parse(text)!;
+            Assert.Equal("held", (string?)demo["rush"]!["verdict"]);
+            Assert.Equal(("holds", 50), ((string?)demo["certificate"]!["certificate"]!["verdict"], (int)demo["certificate"]!["certificate"]!["soldUnits"]!));
+            Assert.DoesNotContain(new ClusterFolder(folder.Path).Load().Members, member => member.IsAlive);
+            output.WriteLine(demo["rush"]!.ToJsonString()[..400]);
+        }
+        finally
+        {
+            foreach (var member in new ClusterFolder(folder.Path).Load().Members)
+            {
+                await (member.Process?.KillAsync(CancellationToken.None) ?? Task.CompletedTask);
+            }
+        }
+    }
+
+    [Fact]
+    public async Task Verbs_WithoutACluster_SayHowToMakeOne()
+    {
+        using var folder = new TempFolder();
+        foreach (var verb in new[] { "status", "down", "kill api-1", "start api-1", "restart api-1", "add api", "remove api-1", "promote", "logs api-1" })
+        {
+            var (exit, _, says) = await SluiceCommand.RunAsync(["cluster", .. verb.Split(' '), "--data", folder.File("none")]);
+            Assert.True(exit == 3, $"{verb}: {says}");
+            Assert.Contains("'sluice cluster up' makes one", says, StringComparison.Ordinal);
+        }
+
+        foreach (var (arguments, sentence) in new[]
+        {
+            ("cluster add chair", "api"), ("cluster up --sql oracle", "replication"), ("cluster up --port 80", "1024"), ("cluster kill api-1 --stop --cont", "opposites"), ("cluster kill", "kill"), ("cluster fly", "fly"),
+        })
+        {
+            var (exit, _, says) = await SluiceCommand.RunAsync([.. arguments.Split(' ')]);
+            Assert.True(exit == 2, $"{arguments}: {says}");
+            Assert.Contains(sentence, says, StringComparison.Ordinal);
+            Assert.Contains("Try 'sluice cluster", says, StringComparison.Ordinal);
+        }
+    }
+
+    private static int PidNow(OneHost host, string name) => new ClusterFolder(host.Folder).Load().Find(name)!.Process!.Id;
+
+    private static string CommandLineOf(int pid) => File.ReadAllText($"/proc/{pid}/cmdline");
+}
