@@ -16,7 +16,7 @@ namespace Sluice.Platform.Pools;
 /// Delivered twice, a claim has no second effect: its id is the primary key.
 /// </summary>
 public sealed partial class ClaimWriter(
-    Database database, PoolRebuilder rebuilder, ClaimWaiters waiters, IEnumerable<IPoolKind> poolKinds, PoolMetrics metrics, TimeProvider time, ILogger<ClaimWriter> log)
+    Database database, PoolRebuilder rebuilder, ClaimWaiters waiters, AckJournal journal, IEnumerable<IPoolKind> poolKinds, PoolMetrics metrics, TimeProvider time, ILogger<ClaimWriter> log)
     : IQueueUse
 {
     private static readonly TimeSpan PartitionsAge = TimeSpan.FromMilliseconds(100);
@@ -77,6 +77,7 @@ public sealed partial class ClaimWriter(
             return false;
         }
 
+        journal.Forget(poolId, claims.Select(claim => claim.Id));
         waiters.Announce(claims);
         metrics.Committed(claims.Count - rejected, rejected);
         if (rejected > 0)
@@ -93,18 +94,31 @@ public sealed partial class ClaimWriter(
         return true;
     }
 
+    /// <summary>Brings claims back that Redis has forgotten, as far as there is room; what finds none is recorded as rejected. Idempotent.</summary>
+    /// <returns>False: another process is rebuilding the pool. Call again.</returns>
+    /// <exception cref="DependencyUnavailableException">SQL or Redis went away: call again.</exception>
+    public async Task<bool> BringBackAsync(long poolId, IReadOnlyCollection<Claim> claims)
+    {
+        if (await rebuilder.RescueAsync(poolId, claims) is not { } refused)
+        {
+            return false;
+        }
+
+        if (refused.Count > 0)
+        {
+            await RejectAsync(poolId, [.. refused], "forgotten-by-redis");
+            waiters.Announce(refused);
+            metrics.Committed(0, refused.Count);
+        }
+
+        return true;
+    }
+
     // Finds out what became of the claims in hand, and gives them up when that is settled.
     private async Task RescueAsync(long poolId)
     {
-        if (inHand.TryGetValue(poolId, out var claims) && await rebuilder.RescueAsync(poolId, [.. claims.DistinctBy(claim => claim.Id)]) is { } refused)
+        if (inHand.TryGetValue(poolId, out var claims) && await BringBackAsync(poolId, [.. claims.DistinctBy(claim => claim.Id)]))
         {
-            if (refused.Count > 0)
-            {
-                await RejectAsync(poolId, [.. refused], "forgotten-by-redis");
-                waiters.Announce(refused);
-                metrics.Committed(0, refused.Count);
-            }
-
             inHand.TryRemove(new(poolId, claims));
         }
     }

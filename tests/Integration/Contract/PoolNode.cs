@@ -29,15 +29,19 @@ internal sealed class PoolNode : IDisposable
         Migrations.Run(Database, typeof(Database).Assembly);
         Ids = new ClaimIds(nodeId: 1, time);
 
+        var settings = options ?? new PoolsOptions();
+        Journal = new AckJournal(settings);
+
         // On the real clock even where a test turns the node's own: a rebuild waits for others, who do not know that clock.
-        Rebuilder = new PoolRebuilder(Database, redis, TimeProvider.System, NullLogger<PoolRebuilder>.Instance);
+        Rebuilder = new PoolRebuilder(Database, redis, Journal, TimeProvider.System, NullLogger<PoolRebuilder>.Instance);
         Pools = new PoolStore(Database, redis, Rebuilder, time);
         var waiters = new ClaimWaiters(Database, time);
-        Claims = new PoolClaims(Pools, redis, Rebuilder, Ids, waiters, signal, metrics, options ?? new PoolsOptions(), Queue, time);
-        Writer = new ClaimWriter(Database, Rebuilder, waiters, [], metrics, time, NullLogger<ClaimWriter>.Instance);
+        Claims = new PoolClaims(Pools, redis, Rebuilder, Ids, waiters, signal, metrics, Journal, settings, Queue, time);
+        Writer = new ClaimWriter(Database, Rebuilder, waiters, Journal, [], metrics, time, NullLogger<ClaimWriter>.Instance);
         Releases = new Releases(Database, redis, Claims, Rebuilder, time);
         Audit = new PoolAudit(Database, redis, [], time);
         Drain = NewDrain();
+        Keeping = new KeepAcknowledged(Journal, Database, redis, Writer, time, NullLogger<KeepAcknowledged>.Instance);
     }
 
     public RedisConnection Redis { get; }
@@ -47,6 +51,10 @@ internal sealed class PoolNode : IDisposable
     public Database Database { get; }
 
     public ClaimIds Ids { get; }
+
+    public AckJournal Journal { get; }
+
+    public KeepAcknowledged Keeping { get; }
 
     public PoolRebuilder Rebuilder { get; }
 

@@ -70,7 +70,7 @@ public sealed class SettingsTests
     [InlineData("Pools:SoldOutBelief", "soon", "a time such as 00:00:05")]
     [InlineData("Pools:SoldOutBelief", "99999999.00:00:00", "a time such as 00:00:05")]
     [InlineData("Redis:AcceptWeakDurability", "perhaps", "true or false")]
-    [InlineData("Pools:Durability", "Strong", "one of Logged, Committed")]
+    [InlineData("Pools:Durability", "Strong", "one of Logged, Replicated, Committed")]
     public void Load_WhatCannotBeRead_IsRefusedWithWhatCan(string key, string value, string wanted) =>
         Assert.StartsWith($"{key}: '{value}' is not {wanted}", Refusal((key, value)), StringComparison.Ordinal);
 
