@@ -19,17 +19,24 @@ internal sealed class PoolNode : IDisposable
     private readonly TempFolder folder = new();
     private readonly PoolMetrics metrics = new();
     private readonly QueueSignal signal = new();
+    private readonly bool ownsDatabase;
 
-    public PoolNode(EnginePair engines, PoolsOptions? options = null, WriteQueueOptions? queue = null, TimeProvider? clock = null)
+    /// <param name="database">Another node's, to stand beside it.</param>
+    public PoolNode(EnginePair engines, PoolsOptions? options = null, WriteQueueOptions? queue = null, TimeProvider? clock = null, Database? database = null)
     {
         var redis = Redis = engines.Redis;
         Queue = queue ?? new WriteQueueOptions();
         var time = clock ?? TimeProvider.System;
-        Database = new Database(engines.Sql, folder.Path);
-        Migrations.Run(Database, typeof(Database).Assembly);
-        Ids = new ClaimIds(nodeId: 1, time);
+        Database = database ?? new Database(engines.Sql, folder.Path);
+        ownsDatabase = database is null;
+        if (ownsDatabase)
+        {
+            Migrations.Run(Database, typeof(Database).Assembly);
+        }
 
-        var settings = options ?? new PoolsOptions();
+        Ids = new ClaimIds(nodeId: ownsDatabase ? 1 : 2, time);
+
+        var settings = options ?? new PoolsOptions { Durability = engines.Durability };
         Journal = new AckJournal(settings);
 
         // On the real clock even where a test turns the node's own: a rebuild waits for others, who do not know that clock.
@@ -139,7 +146,11 @@ internal sealed class PoolNode : IDisposable
     {
         signal.Dispose();
         metrics.Dispose();
-        Database.Dispose();
+        if (ownsDatabase)
+        {
+            Database.Dispose();
+        }
+
         folder.Dispose();
     }
 }

@@ -13,6 +13,7 @@ public sealed class QueueDrainTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.Sentinel)]
     [InlineData(Engine.MariaDb)]
     public async Task Drain_WhenTwoWorkOnOnePartition_WritesEverythingOnce(Engine engine)
     {
@@ -37,6 +38,7 @@ public sealed class QueueDrainTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.Sentinel)]
     [InlineData(Engine.MariaDb)]
     public async Task Acknowledge_AfterAnotherWorkerDid_DropsNothing(Engine engine)
     {
@@ -54,6 +56,7 @@ public sealed class QueueDrainTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.Sentinel)]
     [InlineData(Engine.MariaDb)]
     public async Task Drain_WhenPoisonIsAmongTheEntries_SetsItAsideAndWritesTheOthers(Engine engine)
     {
@@ -74,6 +77,7 @@ public sealed class QueueDrainTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.Sentinel)]
     [InlineData(Engine.MariaDb)]
     public async Task Replay_WhenTheReasonIsGone_WritesTheDeadLetters(Engine engine)
     {
@@ -119,6 +123,7 @@ public sealed class QueueDrainTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.Sentinel)]
     [InlineData(Engine.MariaDb)]
     public async Task Replay_OfAnEntryThatIsEmpty_KeepsItUntilItIsDiscarded(Engine engine)
     {
@@ -156,6 +161,7 @@ public sealed class QueueDrainTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.Sentinel)]
     [InlineData(Engine.MariaDb)]
     public async Task Drain_WhenTheDeadLettersAreFull_StopsThePartitionAndLosesNothing(Engine engine)
     {
@@ -188,6 +194,7 @@ public sealed class QueueDrainTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.Sentinel)]
     [InlineData(Engine.MariaDb)]
     public async Task Claim_WhenTheQueueIsFull_IsRefusedAndChangesNothing(Engine engine)
     {
@@ -210,6 +217,7 @@ public sealed class QueueDrainTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.Sentinel)]
     [InlineData(Engine.MariaDb)]
     public async Task Journal_KeepsTheNewestEntriesOnly(Engine engine)
     {
