@@ -81,6 +81,8 @@ public sealed class RedisGroup : IAsyncDisposable
         return int.Parse(answers.MaxBy(fields => long.Parse(fields["config-epoch"], CultureInfo.InvariantCulture))!["port"], CultureInfo.InvariantCulture);
     }
 
+    public IReadOnlyList<ChildProcess> Sentinels => [.. sentinelPorts.Select(port => processes[port])];
+
     /// <summary>The server on a port; null: the primary of this moment.</summary>
     public async Task<ChildProcess> ServerAsync(int? port = null) => processes[port ?? await PrimaryAsync()];
 
@@ -96,6 +98,9 @@ public sealed class RedisGroup : IAsyncDisposable
         Begin(port, replicaOf: await PrimaryAsync());
         await WholeAsync();
     }
+
+    /// <summary>FLUSHALL on the primary, which its replicas follow.</summary>
+    public async Task FlushAsync() => await AskAsync(await PrimaryAsync(), "FLUSHALL");
 
     private static async Task<string?> AskAsync(int port, string command, params object[] arguments)
     {
