@@ -25,25 +25,27 @@ public sealed partial class KeepAcknowledged(
     private static readonly RedisScript HandInScript = RedisScript.Load("HandIn.lua");
 
     private long settledAt;
-    private string? failure;
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         await Task.Yield();
+        var failing = false;
         while (!stoppingToken.IsCancellationRequested)
         {
             try
             {
                 await RoundAsync();
-                failure = null;
+                failing = false;
             }
             catch (Exception e)
             {
                 // The edge of the process: an engine is away. Said once; the next round goes on where this one stopped.
-                if (failure != e.Message)
+                if (!failing)
                 {
-                    LogFailed(log, e is DependencyUnavailableException ? null : e, failure = e.Message);
+                    LogFailed(log, e is DependencyUnavailableException ? null : e, e.Message);
                 }
+
+                failing = true;
             }
 
             await Task.Delay(Round, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);

@@ -244,6 +244,7 @@ public sealed partial class RedisConnection : IAsyncDisposable
     private async Task FollowAsync()
     {
         using var timer = new PeriodicTimer(LookAtSentinels, TimeProvider.System);
+        var failing = false;
         try
         {
             while (await timer.WaitForNextTickAsync(closing.Token))
@@ -251,14 +252,18 @@ public sealed partial class RedisConnection : IAsyncDisposable
                 try
                 {
                     await LookAsync();
+                    failing = false;
                 }
                 catch (Exception e)
                 {
-                    // The edge of the process: who was named is not there yet, or does not keep what it is told. Said once for each reason; the next look may find it well.
-                    if (absent != e.Message)
+                    // The edge of the process: who was named is not there yet, or does not keep what it is told. Logged once, and told to everybody who is refused; the next look may find it well.
+                    absent = e is DependencyUnavailableException known ? known.Message[(known.Dependency.Length + 2)..] : e.Message;
+                    if (!failing)
                     {
-                        LogAbsent(log, e is DependencyUnavailableException ? null : e, absent = e.Message);
+                        LogAbsent(log, e is DependencyUnavailableException ? null : e, absent);
                     }
+
+                    failing = true;
                 }
             }
         }
@@ -319,7 +324,6 @@ public sealed partial class RedisConnection : IAsyncDisposable
         if (named is not null)
         {
             epoch = named.Epoch;
-            absent = "";
             LogPrimary(log, named.Address, named.Epoch);
         }
     }
@@ -328,7 +332,7 @@ public sealed partial class RedisConnection : IAsyncDisposable
     {
         if (link is { } last)
         {
-            link = null;
+            (absent, link) = ("the primary is being replaced.", null);
             await last.DisposeAsync();
         }
     }

@@ -40,6 +40,9 @@ internal sealed partial class RedisLink : IAsyncDisposable
             settings.ServiceName = null;
             settings.EndPoints.Clear();
             settings.EndPoints.Add(named.Address);
+
+            // One short try: whoever asks tries again, and by then somebody else may be named.
+            (settings.ConnectTimeout, settings.ConnectRetry) = (500, 1);
         }
 
         return new RedisLink(await ConnectionMultiplexer.ConnectAsync(settings), named, log);
