@@ -89,6 +89,26 @@ public sealed class SentinelTests
         await Eventually.TrueAsync(async () => !await IsRefusedAsync(node, pool), "claims go on");
     }
 
+    // The first primary is the primary again, and is the same process as before; what it holds has been somebody else's meanwhile.
+    [Fact]
+    public async Task Life_AfterAFailoverThereAndBack_IsANewOneEachTime()
+    {
+        await using var group = await RedisGroup.StartAsync();
+        using var folder = new TempFolder();
+        await using var redis = await RedisConnection.OpenAsync(group.Options(), folder.Path, NullLoggerFactory.Instance, replicated: true);
+        var first = await group.PrimaryAsync();
+        var lives = new List<string> { await redis.RunAsync() };
+        for (var failover = 0; failover < 2 || await group.PrimaryAsync() != first; failover++)
+        {
+            Assert.InRange(failover, 0, 9);
+            await group.FailOverAsync();
+            await Eventually.TrueAsync(async () => !lives.Contains(await LifeAsync(redis)), "the next life is noticed");
+            lives.Add(await redis.RunAsync());
+        }
+
+        Assert.Equal(lives.Count, lives.Distinct(StringComparer.Ordinal).Count());
+    }
+
     [Fact]
     public async Task Start_OnAServerThatTakesWritesWithoutAReplica_IsRefusedWithASentence()
     {
@@ -119,6 +139,18 @@ public sealed class SentinelTests
         var refusal = await Assert.ThrowsAsync<DependencyUnavailableException>(() => RedisConnection.OpenAsync(options, folder.Path, NullLoggerFactory.Instance, replicated: true));
         Assert.Contains(says, refusal.Message, StringComparison.Ordinal);
         Assert.DoesNotContain("not-to-be-shown", refusal.ToString(), StringComparison.Ordinal);
+    }
+
+    private static async Task<string> LifeAsync(RedisConnection redis)
+    {
+        try
+        {
+            return await redis.RunAsync();
+        }
+        catch (DependencyUnavailableException e)
+        {
+            throw new TimeoutException("Between two primaries.", e);
+        }
     }
 
     private static async Task<bool> IsRefusedAsync(PoolNode node, long pool)

@@ -99,6 +99,34 @@ public sealed class RedisGroup : IAsyncDisposable
         await WholeAsync();
     }
 
+    /// <summary>Asks the Sentinels for a failover of a primary that is well, and returns when they agree on another.</summary>
+    public async Task FailOverAsync()
+    {
+        var before = await PrimaryAsync();
+        await Eventually.TrueAsync(
+            async () =>
+            {
+                if (await PrimaryAsync() is var now && now != before)
+                {
+                    return true;
+                }
+
+                await using var client = await ConnectAsync(sentinelPorts[0]);
+                try
+                {
+                    await client.GetServers()[0].SentinelFailoverAsync(Service);
+                }
+                catch (RedisServerException)
+                {
+                    // INPROG: they are at it.
+                }
+
+                return false;
+            },
+            "another primary");
+        await WholeAsync();
+    }
+
     /// <summary>FLUSHALL on the primary, which its replicas follow.</summary>
     public async Task FlushAsync() => await AskAsync(await PrimaryAsync(), "FLUSHALL");
 
@@ -155,10 +183,12 @@ public sealed class RedisGroup : IAsyncDisposable
 
     private static async Task<Dictionary<string, string>> MasterAsync(int port)
     {
-        await using var client = await ConnectionMultiplexer.ConnectAsync(new ConfigurationOptions
-        {
-            EndPoints = { { "127.0.0.1", port } }, CommandMap = CommandMap.Sentinel, Password = SentinelPassword, AbortOnConnectFail = false, ConnectTimeout = 500, TieBreaker = "",
-        });
+        await using var client = await ConnectAsync(port);
         return (await client.GetServers()[0].SentinelMasterAsync(Service)).ToDictionary();
     }
+
+    private static Task<ConnectionMultiplexer> ConnectAsync(int sentinelPort) => ConnectionMultiplexer.ConnectAsync(new ConfigurationOptions
+    {
+        EndPoints = { { "127.0.0.1", sentinelPort } }, CommandMap = CommandMap.Sentinel, Password = SentinelPassword, AbortOnConnectFail = false, ConnectTimeout = 500, TieBreaker = "", AllowAdmin = true,
+    });
 }
