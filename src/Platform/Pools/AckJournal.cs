@@ -100,6 +100,11 @@ public sealed class AckJournal(PoolsOptions options)
                         Interlocked.Decrement(ref journal.count);
                     }
                 }
+
+                if (claims.Count == 0)
+                {
+                    order.Clear();
+                }
             }
         }
 

@@ -30,10 +30,10 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
     private static readonly TimeSpan LookAgain = TimeSpan.FromMilliseconds(20);
 
     // In a new life of the server, or where it has forgotten the pool, the others get so long: workers to commit the batch that they hold before it is fenced off, and nodes to connect to the new server
-    // and hand in what they have acknowledged. A loss takes every pool with it, so one such moment serves all of them.
+    // and hand in what they have acknowledged. A loss takes every pool with it, so one such moment serves all of them in this life.
     private static readonly TimeSpan OthersMoment = TimeSpan.FromSeconds(1), MomentServes = TimeSpan.FromSeconds(5);
 
-    private long momentEndedAt;
+    private (string Run, long EndedAt)? moment;
 
     /// <summary>Freezes, rebuilds and thaws one pool. Returns the units left, or null when another process is at it.</summary>
     /// <exception cref="DependencyUnavailableException">SQL or Redis went away; the pool stays frozen, and the next rebuild takes it over at once.</exception>
@@ -156,7 +156,7 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
         // The embedded server has nobody else, and is new at every start.
         var last = await redis.GuardAsync(db => db.HashGetAsync(keys.Meta, "run"));
         var isLost = last.IsNull || (last != run && !redis.IsEmbedded);
-        if (!isLost || (momentEndedAt != 0 && time.GetElapsedTime(momentEndedAt) < MomentServes))
+        if (!isLost || (moment is { } served && served.Run == run && time.GetElapsedTime(served.EndedAt) < MomentServes))
         {
             return;
         }
@@ -165,7 +165,7 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
         if (await database.ReadAsync(connection => connection.QuerySingleOrDefaultAsync<long>("SELECT generation FROM pools WHERE id = @poolId", new { poolId })) > 0)
         {
             await Task.Delay(OthersMoment, time);
-            momentEndedAt = time.GetTimestamp();
+            moment = (run, time.GetTimestamp());
         }
     }
 

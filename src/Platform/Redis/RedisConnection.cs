@@ -140,8 +140,9 @@ public sealed partial class RedisConnection : IAsyncDisposable
     });
 
     /// <summary>
-    /// Runs a script and waits until a replica has what it wrote, in one batch on one connection, and so on one server: WAIT counts only what its own connection has written, and on a fresh one it says
-    /// at once that all is well. For the same reason it writes something itself: a script that found what another connection wrote has written nothing.
+    /// Runs a script and waits until a replica has what it wrote, in one batch on one connection, and so on one server: WAIT answers for what its own connection has done before, and on a fresh one it says
+    /// at once that all is well. It also writes something itself: a script that found what another connection wrote has written nothing, and WAIT is documented for writes only (Redis 7.0 was seen to
+    /// count reads too).
     /// </summary>
     /// <param name="mark">A key of no meaning in the script's slot, for that write.</param>
     /// <returns>The script's answer, and how many replicas have all of it (0: unknown whether it survives).</returns>
