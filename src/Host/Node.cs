@@ -21,9 +21,10 @@ internal sealed class Node : IAsyncDisposable
 {
     private readonly Database database;
     private readonly RedisConnection redis;
+    private readonly ILoggerFactory engineLogs;
 
-    private Node(Settings settings, IReadOnlyList<IModule> modules, Database database, RedisConnection redis, WebApplication app) =>
-        (Settings, Modules, this.database, this.redis, App) = (settings, modules, database, redis, app);
+    private Node(Settings settings, IReadOnlyList<IModule> modules, Database database, RedisConnection redis, ILoggerFactory engineLogs, WebApplication app) =>
+        (Settings, Modules, this.database, this.redis, this.engineLogs, App) = (settings, modules, database, redis, engineLogs, app);
 
     public Settings Settings { get; }
 
@@ -57,6 +58,12 @@ internal sealed class Node : IAsyncDisposable
         var node = settings.Get<NodeOptions>();
         var modules = Choose(node.Modules);
         var proxies = Proxies.Trust(node.KnownProxies);
+        var replicated = settings.Get<PoolsOptions>().Durability == Durability.Replicated;
+        if (settings.Get<RedisOptions>().Contradictions(replicated).ToList() is { Count: > 0 } contradictions)
+        {
+            throw new SettingsException(contradictions);
+        }
+
         Directory.CreateDirectory(node.Data);
 
         // Settings are read once, by Settings. Watching for changes would also watch a data folder inside this one, at the cost of the half of every write.
@@ -64,27 +71,23 @@ internal sealed class Node : IAsyncDisposable
         {
             ContentRootPath = AppContext.BaseDirectory, ApplicationName = "sluice", Args = ["--hostBuilder:reloadConfigOnChange=false"],
         });
-        builder.Logging.ClearProviders().AddSimpleConsole(console =>
-        {
-            console.SingleLine = true;
-            console.TimestampFormat = "HH:mm:ss ";
-            console.UseUtcTimestamp = true;
-        }).SetMinimumLevel(LogLevel.Information)
+        ToStandardError(builder.Logging.ClearProviders()).SetMinimumLevel(LogLevel.Information)
             .AddFilter("Microsoft", LogLevel.Warning).AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.None).AddFilter("Garnet", LogLevel.Error).AddFilter("Tsavorite", LogLevel.Error).AddFilter("FluentMigrator", LogLevel.Warning);
         builder.Logging.Configure(options => options.ActivityTrackingOptions = ActivityTrackingOptions.None);
-        builder.Logging.AddConsole(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
 
-        using var startLogs = LoggerFactory.Create(logging => logging.AddConsole(console => console.LogToStandardErrorThreshold = LogLevel.Trace).SetMinimumLevel(LogLevel.Error));
+        // The engines are opened before there is an application, and outlive it.
+        var engineLogs = LoggerFactory.Create(logging => ToStandardError(logging).SetMinimumLevel(LogLevel.Error).AddFilter("Sluice", LogLevel.Information));
         var database = new Database(settings.Get<SqlOptions>(), node.Data);
         RedisConnection redis;
         try
         {
             Migrations.Run(database, typeof(Database).Assembly, typeof(ModuleList).Assembly);
-            redis = await RedisConnection.OpenAsync(settings.Get<RedisOptions>(), node.Data, startLogs);
+            redis = await RedisConnection.OpenAsync(settings.Get<RedisOptions>(), node.Data, engineLogs, replicated);
         }
         catch
         {
             database.Dispose();
+            engineLogs.Dispose();
             throw;
         }
 
@@ -112,6 +115,11 @@ internal sealed class Node : IAsyncDisposable
             module.AddServices(builder.Services);
         }
 
+        if (node.Roles.HasFlag(Roles.Api))
+        {
+            builder.Services.AddPlatformApi();
+        }
+
         if (node.Roles.HasFlag(Roles.Worker))
         {
             foreach (var module in modules)
@@ -125,7 +133,7 @@ internal sealed class Node : IAsyncDisposable
         var app = builder.Build();
         app.Lifetime.ApplicationStopping.Register(app.Services.GetRequiredService<ClaimWaiters>().StopWaiting);
         Map(app, node, proxies, modules);
-        return new Node(settings, modules, database, redis, app);
+        return new Node(settings, modules, database, redis, engineLogs, app);
     }
 
     public async ValueTask DisposeAsync()
@@ -133,7 +141,15 @@ internal sealed class Node : IAsyncDisposable
         await App.DisposeAsync();
         await redis.DisposeAsync();
         database.Dispose();
+        engineLogs.Dispose();
     }
+
+    private static ILoggingBuilder ToStandardError(ILoggingBuilder logging) => logging.AddSimpleConsole(console =>
+    {
+        console.SingleLine = true;
+        console.TimestampFormat = "HH:mm:ss ";
+        console.UseUtcTimestamp = true;
+    }).AddConsole(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
 
     private static List<IModule> Choose(string names)
     {

@@ -114,7 +114,7 @@ internal sealed class Settings
 
     private static string Shown(string key, string text) => IsSecret(key) ? "…" : text;
 
-    private static bool IsSecret(string key) => key.EndsWith("Connection", StringComparison.OrdinalIgnoreCase) || key.Contains("Secret", StringComparison.OrdinalIgnoreCase);
+    private static bool IsSecret(string key) => key.EndsWith("Connection", StringComparison.OrdinalIgnoreCase) || key.Contains("Secret", StringComparison.OrdinalIgnoreCase) || key.EndsWith("Password", StringComparison.OrdinalIgnoreCase);
 
     private static string Describe(Type type) =>
         type == typeof(TimeSpan) ? "a time such as 00:00:05" : type == typeof(bool) ? "true or false" : type.IsEnum ? $"one of {string.Join(", ", Enum.GetNames(type))}" : "a number";

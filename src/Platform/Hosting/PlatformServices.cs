@@ -22,6 +22,7 @@ public static class PlatformServices
 
         services.AddSingleton<PoolMetrics>();
         services.AddSingleton<QueueSignal>();
+        services.AddSingleton<AckJournal>();
         services.AddSingleton<PoolRebuilder>();
         services.AddSingleton<PoolStore>();
         services.AddSingleton<PoolClaims>();
@@ -42,6 +43,9 @@ public static class PlatformServices
         services.AddSingleton(provider => new UserRateLimit(
             provider.GetRequiredService<AdmissionOptions>().ClaimsPerUserPerSecond, provider.GetRequiredService<AdmissionOptions>().ClaimsPerUserBurst, provider.GetRequiredService<TimeProvider>()));
     }
+
+    /// <summary>Background work of the platform on nodes with the role api.</summary>
+    public static void AddPlatformApi(this IServiceCollection services) => services.AddHostedService<KeepAcknowledged>();
 
     /// <summary>Background work of the platform on nodes with the role worker.</summary>
     public static void AddPlatformWorkers(this IServiceCollection services)

@@ -1,21 +1,21 @@
 -- Claims units of one pool lane for many users in one call. docs/oversell.md walks through it.
 --
--- KEYS  1 meta     hash: run, gate, frozen, opensAt, closesAt, limit, refills   (times in Unix ms)
+-- KEYS  1 meta     hash: run, gate, frozen, opensAt, closesAt, limit, refills, generation   (times in Unix ms)
 --       2 left     integer >= 0: units nobody has
 --       3 holders  hash: user -> "<id>,<units>,<key>;" for each claim, oldest first; a released one starts with "-"
 --       4 log      list: "1,<user>,<id>,<units>,<key>" for each claim that SQL does not have yet
 -- ARGV  1 run      the life of the server that the caller knows      2 lagMax  entries that the log may hold
 --       then four for each claim: user, units, id, key ('' = none)
--- Answer: { one letter for each claim, left, refills, then for each S K L the claims that the user has }
+-- Answer: { one letter for each claim, left, refills, generation, then for each S "<id>,<units>,<key>" as it stands with the user, for each K L the claims that the user has }
 --   A accepted   S seen: same claim as before   K key used with other units   L limit   X not enough units left
 --   N not open yet   C closed   P paused   F frozen: being rebuilt   M missing or of another life: rebuild first   Q log full
 --
 -- A server that dies in the middle may come back with only the first of the writes below. So the log is written first: whatever is
 -- in it is a claim, and holders and left are rebuilt from it (Rebuild.cs).
-local meta = redis.call('HMGET', KEYS[1], 'run', 'gate', 'frozen', 'opensAt', 'closesAt', 'limit', 'refills')
+local meta = redis.call('HMGET', KEYS[1], 'run', 'gate', 'frozen', 'opensAt', 'closesAt', 'limit', 'refills', 'generation')
 local count = (#ARGV - 2) / 4
-if not meta[1] or meta[1] ~= ARGV[1] then return { string.rep('M', count), 0, 0 } end
-if meta[3] and meta[3] ~= '' then return { string.rep('F', count), 0, 0 } end
+if not meta[1] or meta[1] ~= ARGV[1] then return { string.rep('M', count), 0, 0, 0 } end
+if meta[3] and meta[3] ~= '' then return { string.rep('F', count), 0, 0, 0 } end
 
 local limit, refills = tonumber(meta[6]), tonumber(meta[7])
 local clock = redis.call('TIME')
@@ -41,8 +41,13 @@ for i = 1, count do
   if had ~= '' then
     for dead, id, n, k in string.gmatch(had, '(%-?)(%d+),(%d+),([^;]*);') do
       if key ~= '' and k == key then
-        if tonumber(n) == units then letter = 'S' else letter = 'K' end
-        details[#details + 1] = dead .. id
+        if tonumber(n) == units then
+          letter = 'S'
+          details[#details + 1] = dead .. id .. ',' .. n .. ',' .. k
+        else
+          letter = 'K'
+          details[#details + 1] = dead .. id
+        end
         break
       end
       if dead == '' then active = active + tonumber(n) end
@@ -50,7 +55,7 @@ for i = 1, count do
     end
     if not letter and limit == 1 and active > 0 then
       letter = 'S'
-      details[#details + 1] = string.match(';' .. had, ';(%d+),')
+      details[#details + 1] = string.match(';' .. had, ';(%d+,%d+,[^;]*);')
     end
   end
   if not letter then
@@ -81,6 +86,6 @@ if taken > 0 then
   redis.call('DECRBY', KEYS[2], taken)
 end
 
-local answer = { table.concat(letters), left - taken, refills }
-for i = 1, #details do answer[i + 3] = details[i] end
+local answer = { table.concat(letters), left - taken, refills, tonumber(meta[8] or '0') }
+for i = 1, #details do answer[i + 4] = details[i] end
 return answer

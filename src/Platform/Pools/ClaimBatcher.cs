@@ -81,13 +81,15 @@ internal sealed class Told(List<PendingClaim> batch, int from, int to) : IThread
 /// and no request ever waits for a timer. One call carries the ack barrier for all of its claims.
 /// </summary>
 internal sealed class ClaimBatcher(
-    long poolId, PoolKeys keys, RedisConnection redis, PoolRebuilder rebuilder, QueueSignal queueSignal, PoolsOptions options, PoolMetrics metrics, int lagMax, Action<long, long> onAnswer)
+    long poolId, PoolKeys keys, RedisConnection redis, PoolRebuilder rebuilder, QueueSignal queueSignal, PoolsOptions options, PoolMetrics metrics, AckJournal journal,
+    int lagMax, Action<long, long> onAnswer)
 {
     private static readonly RedisScript ClaimScript = RedisScript.Load("Claim.lua");
 
     // How long claims wait for a pool that is being rebuilt before they are answered 503. Longer than any rebuild of a pool that sells; a dead rebuilder's freeze takes longer.
     private static readonly TimeSpan RebuildWaitMax = TimeSpan.FromSeconds(2);
 
+    private readonly AckJournal.PoolAcks kept = journal.Of(poolId);
     private readonly Lock waitingLock = new();
     private List<PendingClaim> waiting = [];
     private bool running;
@@ -168,8 +170,9 @@ internal sealed class ClaimBatcher(
     {
         var started = Stopwatch.GetTimestamp();
         redis.DemandRoom();
+        var run = await redis.RunAsync();
         var arguments = new RedisValue[2 + (batch.Count * 4)];
-        arguments[0] = await redis.RunAsync();
+        arguments[0] = run;
         arguments[1] = lagMax;
         for (var i = 0; i < batch.Count; i++)
         {
@@ -181,7 +184,10 @@ internal sealed class ClaimBatcher(
         }
 
         // Step 3: the script, all or nothing for each claim of the batch.
-        var answer = (RedisResult[])(await redis.RunScriptAsync(ClaimScript, keys.Claim, arguments))!;
+        var (said, replicas) = options.Durability == Durability.Replicated
+            ? await redis.RunReplicatedAsync(ClaimScript, keys.Claim, arguments, keys.Mark)
+            : (await redis.RunScriptAsync(ClaimScript, keys.Claim, arguments), 1);
+        var answer = (RedisResult[])said!;
         var letters = (string)answer[0]!;
         if ((letters[0] == 'F' || (letters[0] == 'M' && mayRebuild)) && (closedAt == 0 || Stopwatch.GetElapsedTime(closedAt) < RebuildWaitMax))
         {
@@ -194,6 +200,11 @@ internal sealed class ClaimBatcher(
         if (letters.AsSpan().IndexOfAny('A', 'S') >= 0)
         {
             FaultPoints.Reach("claim.scripted");
+            if (replicas < 1)
+            {
+                throw new DependencyUnavailableException("redis", "no replica has the claims in time, so whether they survive is unknown; ask again with the same key.");
+            }
+
             await redis.BarrierAsync();
             FaultPoints.Reach("claim.logged");
             queueSignal.Ring();
@@ -201,24 +212,25 @@ internal sealed class ClaimBatcher(
 
         metrics.Answered(letters, Stopwatch.GetElapsedTime(started));
 
-        // Step 5: answer.
-        var left = (long)answer[1];
+        // Step 5: answer. What is promised is kept in memory before anybody is told.
+        var (left, generation) = ((long)answer[1], (long)answer[3]);
         if (letters[0] is not ('M' or 'F'))
         {
             onAnswer(left, (long)answer[2]);
         }
 
-        var detail = 3;
+        var detail = 4;
         for (var i = 0; i < batch.Count; i++)
         {
             var claim = batch[i];
             switch (letters[i])
             {
                 case 'A':
+                    kept.Keep(claim.ClaimId, claim.UserId, claim.Units, claim.Key, generation);
                     claim.Note(new(ClaimOutcome.Accepted, [claim.ClaimId], IsReleased: false, left));
                     break;
                 case 'S':
-                    claim.Note(Found(ClaimOutcome.AlreadyClaimed, (string)answer[detail++]!, left));
+                    claim.Note(Seen(claim.UserId, (string)answer[detail++]!, left, generation));
                     break;
                 case 'K':
                     claim.Note(Found(ClaimOutcome.KeyReused, (string)answer[detail++]!, left));
@@ -246,6 +258,26 @@ internal sealed class ClaimBatcher(
                     break;
             }
         }
+
+        // A life of the server that ended meanwhile may have taken the claims along, and a rebuild may have looked into the journal before they were in it.
+        if (await redis.RunAsync() != run)
+        {
+            throw new DependencyUnavailableException("redis", "the server is another one by now, so whether the claims survive is unknown; ask again with the same key.");
+        }
+    }
+
+    // Acknowledged again, perhaps for the first time: of the first answer it is not known whether it was given, nor by which node.
+    private ClaimAnswer Seen(string userId, string detail, long left, long generation)
+    {
+        var fields = detail.Split(',');
+        var released = detail[0] == '-';
+        var id = long.Parse(fields[0].AsSpan(released ? 1 : 0), NumberStyles.None, CultureInfo.InvariantCulture);
+        if (!released)
+        {
+            kept.Keep(id, userId, int.Parse(fields[1], NumberStyles.None, CultureInfo.InvariantCulture), fields[2], generation);
+        }
+
+        return new(ClaimOutcome.AlreadyClaimed, [id], released, left);
     }
 
     private static ClaimAnswer Found(ClaimOutcome outcome, string ids, long left)

@@ -16,10 +16,10 @@ namespace Sluice.Platform.Pools;
 /// Delivered twice, a claim has no second effect: its id is the primary key.
 /// </summary>
 public sealed partial class ClaimWriter(
-    Database database, PoolRebuilder rebuilder, ClaimWaiters waiters, IEnumerable<IPoolKind> poolKinds, PoolMetrics metrics, TimeProvider time, ILogger<ClaimWriter> log)
+    Database database, PoolRebuilder rebuilder, ClaimWaiters waiters, AckJournal journal, IEnumerable<IPoolKind> poolKinds, PoolMetrics metrics, TimeProvider time, ILogger<ClaimWriter> log)
     : IQueueUse
 {
-    private static readonly TimeSpan PartitionsAge = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan PartitionsAge = TimeSpan.FromMilliseconds(100), AllPoolsAge = TimeSpan.FromSeconds(5);
 
     private readonly FrozenDictionary<string, IPoolKind> kinds = poolKinds.ToFrozenDictionary(kind => kind.Kind);
     private readonly BatchInsert insertClaims = new(
@@ -28,8 +28,11 @@ public sealed partial class ClaimWriter(
     // Claims of a batch that was not written because its pool was rebuilt meanwhile, until it is known where they are. Bounded by one batch for each pool and drain.
     private readonly ConcurrentDictionary<long, IReadOnlyList<Claim>> inHand = new();
 
+    // Pools that had something in their queue since all were looked at.
+    private readonly ConcurrentDictionary<long, bool> busy = new();
+
     private IReadOnlyList<QueuePartition> partitions = [];
-    private long partitionsAt = long.MinValue;
+    private long partitionsAt = long.MinValue, allPoolsAt = long.MinValue;
 
     /// <summary>The queue partition of a pool.</summary>
     /// <param name="generation"><see cref="Pool.Generation"/>, read before the batch is peeked; only <see cref="WriteAsync(QueuePartition, RedisValue[])"/> asks for it.</param>
@@ -44,9 +47,20 @@ public sealed partial class ClaimWriter(
     {
         if (partitionsAt == long.MinValue || time.GetElapsedTime(partitionsAt) > PartitionsAge)
         {
-            var pools = await database.ReadAsync(connection => connection.QueryAsync<(long Id, long Generation)>("SELECT id, generation FROM pools"));
+            // A shop has thousands of sales that are over, and each pool is a look at Redis: those that can sell, and those that are not empty yet, are looked at every time; all of them now and then.
+            // Only pools of this node's modules: their claims are nothing without the rows that the module writes.
+            var all = allPoolsAt == long.MinValue || time.GetElapsedTime(allPoolsAt) > AllPoolsAge;
+            var pools = await database.ReadAsync(connection => connection.QueryAsync<(long Id, long Generation)>(
+                "SELECT id, generation FROM pools WHERE kind IN @kinds AND (@all OR (gate <> @closed AND (closes_at IS NULL OR closes_at > @lately)) OR id IN @busy)",
+                new { kinds = SqlList.Of(kinds.Keys), all, closed = Gate.Closed, lately = (time.GetUtcNow() - AllPoolsAge).ToUnixTimeMilliseconds(), busy = SqlList.Of(busy.Keys) }));
             partitions = [.. pools.Select(pool => PartitionOf(pool.Id, pool.Generation))];
             partitionsAt = time.GetTimestamp();
+            if (all)
+            {
+                busy.Clear();
+                allPoolsAt = partitionsAt;
+            }
+
             foreach (var (poolId, _) in inHand)
             {
                 await RescueAsync(poolId);
@@ -61,6 +75,7 @@ public sealed partial class ClaimWriter(
     public async Task<bool> WriteAsync(QueuePartition partition, RedisValue[] entries)
     {
         var poolId = long.Parse(partition.Name, CultureInfo.InvariantCulture);
+        busy[poolId] = true;
         var claims = new List<Claim>(entries.Length);
         foreach (var entry in entries)
         {
@@ -77,6 +92,7 @@ public sealed partial class ClaimWriter(
             return false;
         }
 
+        journal.Forget(poolId, claims.Select(claim => claim.Id));
         waiters.Announce(claims);
         metrics.Committed(claims.Count - rejected, rejected);
         if (rejected > 0)
@@ -93,18 +109,31 @@ public sealed partial class ClaimWriter(
         return true;
     }
 
+    /// <summary>Brings claims back that Redis has forgotten, as far as there is room; what finds none is recorded as rejected. Idempotent.</summary>
+    /// <returns>False: another process is rebuilding the pool. Call again.</returns>
+    /// <exception cref="DependencyUnavailableException">SQL or Redis went away: call again.</exception>
+    public async Task<bool> BringBackAsync(long poolId, IReadOnlyCollection<Claim> claims)
+    {
+        if (await rebuilder.RescueAsync(poolId, claims) is not { } refused)
+        {
+            return false;
+        }
+
+        if (refused.Count > 0)
+        {
+            await RejectAsync(poolId, [.. refused], "forgotten-by-redis");
+            waiters.Announce(refused);
+            metrics.Committed(0, refused.Count);
+        }
+
+        return true;
+    }
+
     // Finds out what became of the claims in hand, and gives them up when that is settled.
     private async Task RescueAsync(long poolId)
     {
-        if (inHand.TryGetValue(poolId, out var claims) && await rebuilder.RescueAsync(poolId, [.. claims.DistinctBy(claim => claim.Id)]) is { } refused)
+        if (inHand.TryGetValue(poolId, out var claims) && await BringBackAsync(poolId, [.. claims.DistinctBy(claim => claim.Id)]))
         {
-            if (refused.Count > 0)
-            {
-                await RejectAsync(poolId, [.. refused], "forgotten-by-redis");
-                waiters.Announce(refused);
-                metrics.Committed(0, refused.Count);
-            }
-
             inHand.TryRemove(new(poolId, claims));
         }
     }
@@ -202,10 +231,7 @@ public sealed partial class ClaimWriter(
             throw new InvalidOperationException($"Pool {pool.Id} has no room for {units} units.");
         }
 
-        if (kinds.TryGetValue(pool.Kind, out var kind))
-        {
-            await kind.WriteAsync(transaction, pool.Id, fresh);
-        }
+        await kinds[pool.Kind].WriteAsync(transaction, pool.Id, fresh);
     }
 
     private Task<HashSet<long>> InsertAsync(DbTransaction transaction, List<Claim> claims, long now, Func<Claim, int?>? ordinal = null) =>

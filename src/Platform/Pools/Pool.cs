@@ -103,18 +103,29 @@ public enum Durability
 {
     /// <summary>
     /// After the claim is logged. Embedded: in Garnet's append-only file; survives the death of the process at any moment, not a power cut.
-    /// Redis with <c>appendfsync always</c>: survives a power cut too, not the loss of its disk.
+    /// Redis with <c>appendfsync always</c>: survives a power cut too. The loss of its disk, or a failover to a replica that was behind, it survives as long as the node that acknowledged lives
+    /// (<see cref="AckJournal"/>); together with that node's death it does not.
     /// </summary>
     Logged,
 
-    /// <summary>After the SQL commit (SQLite WAL, synchronous=FULL; MySQL, every commit flushed): survives a power cut, not the loss of the disk. Slower by one queue passage.</summary>
+    /// <summary>
+    /// After the claim is on a replica too (<c>WAIT 1</c>, on a primary with <c>min-replicas-to-write 1</c> or more; <c>appendfsync everysec</c> will do). Survives the death, the pause or the isolation
+    /// of any one Redis server with its disk, and of the node. Of two at once (the primary, and the replica that had it) only as long as the node lives. Does not survive a power cut of all of them
+    /// at once with <c>everysec</c> (up to 1 s); with <c>always</c> it does.
+    /// </summary>
+    Replicated,
+
+    /// <summary>After the SQL commit (SQLite WAL, synchronous=FULL; MySQL, every commit flushed): survives a power cut and whatever happens to Redis, not the loss of SQL's disk. Slower by one queue passage.</summary>
     Committed,
 }
 
 /// <summary>Bounds of the claim path.</summary>
 public sealed class PoolsOptions
 {
-    /// <summary>When a claim may be called accepted: <c>Logged</c> or <c>Committed</c>.</summary>
+    /// <summary>
+    /// When a claim may be called accepted: once it is <c>Logged</c> (survives the server's death; with a Redis of <c>appendfsync always</c> a power cut), <c>Replicated</c> (on a replica too: survives
+    /// the loss of any one Redis server; asks for <c>min-replicas-to-write 1</c>), or <c>Committed</c> (in SQL: survives whatever happens to Redis).
+    /// </summary>
     public Durability Durability { get; init; } = Durability.Logged;
 
     /// <summary>Claims in one script call, 1–1,000. Lua's stack bounds it.</summary>
@@ -122,6 +133,9 @@ public sealed class PoolsOptions
 
     /// <summary>Claims of one pool that may wait for the next call before further ones are answered 503.</summary>
     [Range(1, 1_000_000)] public int WaitingClaimsMax { get; init; } = 20_000;
+
+    /// <summary>Acknowledged claims that this node keeps in memory until SQL has them, 0–10,000,000, about 200 bytes each: should Redis lose them, they come back from here. What does not fit is in Redis only.</summary>
+    [Range(0, 10_000_000)] public int AckJournalClaimsMax { get; init; } = 500_000;
 
     /// <summary>How long a node believes that a pool is sold out before it asks again, 50 ms – 10 s. A release on the same node ends it at once.</summary>
     [Range(typeof(TimeSpan), "00:00:00.05", "00:00:10")] public TimeSpan SoldOutBelief { get; init; } = TimeSpan.FromSeconds(1);

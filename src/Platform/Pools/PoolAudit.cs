@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using System.Text.Json.Serialization;
 using Dapper;
 using Sluice.Platform.Hosting;
+using Sluice.Platform.Http;
 using Sluice.Platform.Redis;
 using Sluice.Platform.Sql;
 using StackExchange.Redis;
@@ -118,13 +119,12 @@ public sealed class PoolAudit(Database database, RedisConnection redis, IEnumera
                 "nothing-accepted-was-refused", 0, await Number("SELECT COUNT(*) FROM claims WHERE pool_id = @id AND state = @rejected"),
                 "SQL refused no claim that was accepted."),
         };
-        long orders = 0;
-        foreach (var kind in kinds.Where(kind => kind.Kind == pool.Kind))
-        {
-            var own = await kind.AuditAsync(connection, pool.Id);
-            checks.AddRange(own);
-            orders = own.Count > 0 ? own[0].Found : 0;
-        }
+        // Never a verdict without the checks of the module.
+        var kind = kinds.FirstOrDefault(kind => kind.Kind == pool.Kind) ?? throw new ProblemException(new Problem(
+            421, "other-node", "Not this node", $"This node does not run the module of a {pool.Kind}. Ask a node that does (setting Modules)."));
+        var own = await kind.AuditAsync(connection, pool.Id);
+        checks.AddRange(own);
+        var orders = own.Count > 0 ? own[0].Found : 0;
 
         var unreturned = await Number("SELECT COALESCE(SUM(units), 0) FROM releases WHERE pool_id = @id AND returned = 0");
         return new Counts(pool, sold, released, adjustments, accepted, unreturned, orders, checks);

@@ -10,7 +10,7 @@ namespace Sluice.Platform.Pools;
 /// </summary>
 public sealed class PoolClaims(
     PoolStore pools, RedisConnection redis, PoolRebuilder rebuilder, ClaimIds ids, ClaimWaiters waiters, QueueSignal queueSignal, PoolMetrics metrics,
-    PoolsOptions options, WriteQueueOptions queueOptions, TimeProvider time)
+    AckJournal journal, PoolsOptions options, WriteQueueOptions queueOptions, TimeProvider time)
 {
     // One lane for each pool that was asked for here: bounded by the pools that exist.
     private readonly ConcurrentDictionary<long, Lane> lanes = new();
@@ -37,7 +37,7 @@ public sealed class PoolClaims(
 
             // Step 2: into the batch that forms while the one before is in flight.
             var answer = of.Batcher.Add(new PendingClaim(userId, units, key ?? "", ids.Next(userId)));
-            return new(options.Durability == Durability.Logged ? answer : CommittedAsync(answer));
+            return new(options.Durability == Durability.Committed ? CommittedAsync(answer) : answer);
         }
     }
 
@@ -66,7 +66,7 @@ public sealed class PoolClaims(
     {
         var keys = new PoolKeys(poolId);
         var soldOut = new SoldOutBelief(keys, redis, options, time);
-        return new Lane(new ClaimBatcher(poolId, keys, redis, rebuilder, queueSignal, options, metrics, queueOptions.LagMax, soldOut.Hear), soldOut, kind);
+        return new Lane(new ClaimBatcher(poolId, keys, redis, rebuilder, queueSignal, options, metrics, journal, queueOptions.LagMax, soldOut.Hear), soldOut, kind);
     }
 
     private sealed record Lane(ClaimBatcher Batcher, SoldOutBelief SoldOut, string Kind);

@@ -17,13 +17,16 @@ public sealed class PoolKeys
         Log = tag + ":log";
         Journal = tag + ":journal";
         Dead = tag + ":dead";
+        Handed = tag + ":handed";
+        Mark = tag + ":mark";
         Claim = [Meta, Left, Holders, Log];
         Release = [Meta, Left, Holders];
         Configure = [Meta, Left];
-        Rebuild = [Meta, Left, Holders, Log];
+        Rebuild = [Meta, Left, Holders, Log, Handed];
+        HandIn = [Meta, Handed];
     }
 
-    /// <summary>Hash: run, gate, frozen, frozenAt, frozenIn, opensAt, closesAt, limit, capacity, version, refills.</summary>
+    /// <summary>Hash: run, gate, frozen, frozenAt, frozenIn, opensAt, closesAt, limit, capacity, version, refills, generation.</summary>
     public RedisKey Meta { get; }
 
     /// <summary>Integer ≥ 0: units that nobody has.</summary>
@@ -41,6 +44,12 @@ public sealed class PoolKeys
     /// <summary>List: entries that could not be written, with their errors.</summary>
     public RedisKey Dead { get; }
 
+    /// <summary>Hash: claim id → entry, what nodes have acknowledged and hand in while the pool is being rebuilt.</summary>
+    public RedisKey Handed { get; }
+
+    /// <summary>String without a meaning: written so that there is something to wait for, see <see cref="Redis.RedisConnection.RunReplicatedAsync"/>.</summary>
+    public RedisKey Mark { get; }
+
     /// <summary>KEYS of Claim.lua.</summary>
     public RedisKey[] Claim { get; }
 
@@ -49,6 +58,9 @@ public sealed class PoolKeys
 
     /// <summary>KEYS of Rebuild.lua.</summary>
     public RedisKey[] Rebuild { get; }
+
+    /// <summary>KEYS of HandIn.lua.</summary>
+    public RedisKey[] HandIn { get; }
 
     /// <summary>KEYS of Configure.lua.</summary>
     public RedisKey[] Configure { get; }

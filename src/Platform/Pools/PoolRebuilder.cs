@@ -19,19 +19,21 @@ namespace Sluice.Platform.Pools;
 /// the queue is read before SQL, and entries only ever move from the queue to SQL, so each claim is in at least one of the two, and by its id it counts once.
 /// Where Redis has forgotten the queue, a batch that a worker holds in its hands is in neither. So the rebuild first counts the pool's generation up in SQL, and a batch
 /// that was peeked in an older generation is not committed any more: its worker looks for it, and brings back what is nowhere (<see cref="RescueAsync"/>).
+/// And what a node has acknowledged and SQL does not have is counted before the pool opens: from the journal of this node, and from what others hand in while the pool is frozen (<see cref="KeepAcknowledged"/>).
 /// Should SQL have lost claims that it had acknowledged (a failover, a backup that was put back), the journal brings them back, as far as it reaches.
 /// A claim that is released in SQL after it was read here is marked later by Release.lua, which is refused as long as the freeze lasts and is repeated.
 /// </remarks>
-public sealed partial class PoolRebuilder(Database database, RedisConnection redis, TimeProvider time, ILogger<PoolRebuilder> log)
+public sealed partial class PoolRebuilder(Database database, RedisConnection redis, AckJournal journal, TimeProvider time, ILogger<PoolRebuilder> log)
 {
     private const int UsersPerCall = 500;
 
     private static readonly TimeSpan LookAgain = TimeSpan.FromMilliseconds(20);
 
-    // Workers that hold a batch of a pool which Redis has forgotten get so long to commit it before it is fenced off. A loss takes every pool with it, so one such moment serves all of them.
-    private static readonly TimeSpan CommitMoment = TimeSpan.FromMilliseconds(500), MomentServes = TimeSpan.FromSeconds(5);
+    // In a new life of the server, or where it has forgotten the pool, the others get so long: workers to commit the batch that they hold before it is fenced off, and nodes to connect to the new server
+    // and hand in what they have acknowledged. A loss takes every pool with it, so one such moment serves all of them in this life.
+    private static readonly TimeSpan OthersMoment = TimeSpan.FromSeconds(1), MomentServes = TimeSpan.FromSeconds(5);
 
-    private long momentEndedAt;
+    private (string Run, long EndedAt)? moment;
 
     /// <summary>Freezes, rebuilds and thaws one pool. Returns the units left, or null when another process is at it.</summary>
     /// <exception cref="DependencyUnavailableException">SQL or Redis went away; the pool stays frozen, and the next rebuild takes it over at once.</exception>
@@ -57,7 +59,7 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
     }
 
     /// <summary>
-    /// For a worker whose batch was not written because the pool was rebuilt since its peek. Where the entries still are in the queue or in SQL, which is the rule, nothing is done.
+    /// For a worker whose batch was not written because the pool was rebuilt since its peek, and for a node whose acknowledged claims the pool does not know. Where the entries still are in the queue or in SQL, which is the rule, nothing is done.
     /// What Redis has forgotten goes through the queue again, as far as there still is room for it. Idempotent, any number of workers at once.
     /// </summary>
     /// <returns>Claims for which there is no room any more: others have bought meanwhile. Null when another process is rebuilding: call again.</returns>
@@ -93,13 +95,14 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
         FaultPoints.Reach("rebuild.frozen");
 
         // Step 2: from here on no batch is committed that was peeked before.
-        await GiveWorkersTheirMomentAsync(poolId, keys);
+        await GiveOthersTheirMomentAsync(poolId, keys, run);
         // It waits for the worker that has the pool's row now, and is counted then. May run again: one up or two is the same fence.
         await database.WriteAsync(
             transaction => transaction.Connection!.ExecuteAsync("UPDATE pools SET generation = generation + 1 WHERE id = @poolId", new { poolId }, transaction), LostCommit.RunAgain);
         FaultPoints.Reach("rebuild.fenced");
 
-        var found = await ReadAndHoldAsync(poolId, keys, freeze, inHand);
+        // What nodes have acknowledged, before the queue: it moves from there to SQL, and only then out of their hands.
+        var found = await ReadAndHoldAsync(poolId, keys, freeze, [.. inHand, .. journal.Claims(poolId), .. await ReadHandedAsync(poolId, keys)]);
         List<Claim> lost = [.. found.Journalled.Values];
         if (lost.Count > 0)
         {
@@ -148,9 +151,12 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
         return left;
     }
 
-    private async Task GiveWorkersTheirMomentAsync(long poolId, PoolKeys keys)
+    private async Task GiveOthersTheirMomentAsync(long poolId, PoolKeys keys, string run)
     {
-        if (!(await redis.GuardAsync(db => db.HashGetAsync(keys.Meta, "run"))).IsNull || (momentEndedAt != 0 && time.GetElapsedTime(momentEndedAt) < MomentServes))
+        // The embedded server has nobody else, and is new at every start.
+        var last = await redis.GuardAsync(db => db.HashGetAsync(keys.Meta, "run"));
+        var isLost = last.IsNull || (last != run && !redis.IsEmbedded);
+        if (!isLost || (moment is { } served && served.Run == run && time.GetElapsedTime(served.EndedAt) < MomentServes))
         {
             return;
         }
@@ -158,17 +164,20 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
         // A pool that is new is not there either, and nobody holds anything of it.
         if (await database.ReadAsync(connection => connection.QuerySingleOrDefaultAsync<long>("SELECT generation FROM pools WHERE id = @poolId", new { poolId })) > 0)
         {
-            await Task.Delay(CommitMoment, time);
-            momentEndedAt = time.GetTimestamp();
+            await Task.Delay(OthersMoment, time);
+            moment = (run, time.GetTimestamp());
         }
     }
+
+    private async Task<IEnumerable<Claim>> ReadHandedAsync(long poolId, PoolKeys keys) =>
+        (await redis.GuardAsync(db => db.HashValuesAsync(keys.Handed))).Select(entry => ClaimEntry.TryFromQueue(poolId, entry, out var claim) ? claim : null).OfType<Claim>();
 
     private async Task<Found> ReadAndHoldAsync(long poolId, PoolKeys keys, PoolFreeze freeze, IReadOnlyCollection<Claim> inHand)
     {
         // Step 3: the queue, before SQL. And what left the queue lately: SQL had it when it left, so what SQL does not have now, it has lost.
         var journalled = await ReadJournalAsync(poolId, keys);
         var waiting = (await ReadQueueAsync(poolId, keys)).DistinctBy(claim => claim.Id).ToList();
-        var found = new Found(waiting, waiting.ToDictionary(claim => claim.Id), journalled, inHand.ToDictionary(claim => claim.Id));
+        var found = new Found(waiting, waiting.ToDictionary(claim => claim.Id), journalled, inHand.DistinctBy(claim => claim.Id).ToDictionary(claim => claim.Id));
         foreach (var claim in waiting)
         {
             journalled.Remove(claim.Id);
@@ -338,14 +347,14 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
 
     [LoggerMessage(
         Level = LogLevel.Critical,
-        Message = "Pool {PoolId}: Redis has forgotten {Count} claims that a worker was about to write; {Fits} go through the queue again, for {Refused} there is no room any more")]
+        Message = "Pool {PoolId}: Redis has forgotten {Count} claims that were acknowledged or that a worker was about to write; {Fits} go through the queue again, for {Refused} there is no room any more")]
     private static partial void LogForgotten(ILogger log, long poolId, int count, int fits, int refused);
 
     /// <summary>What a rebuild has seen of a pool so far.</summary>
     /// <param name="Waiting">Every claim of the queue and its dead letters, once.</param>
     /// <param name="Queued">Of these, what SQL does not have and what does not stand with its user yet.</param>
     /// <param name="Journalled">What left the queue lately and is neither in it nor in SQL.</param>
-    /// <param name="InHand">What a worker holds and is nowhere else.</param>
+    /// <param name="InHand">What a worker holds or a node has acknowledged, and is nowhere else.</param>
     private sealed record Found(
         IReadOnlyList<Claim> Waiting, Dictionary<long, Claim> Queued, Dictionary<long, Claim> Journalled, Dictionary<long, Claim> InHand)
     {

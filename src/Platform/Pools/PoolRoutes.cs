@@ -36,7 +36,7 @@ public static class PoolRoutes
     public static void Map(IEndpointRouteBuilder routes)
     {
         routes.MapGet("/v1/pools/{id}/certificate", CertificateAsync).For(AccessRule.Public).WithTags("Proof")
-            .WithSummary("The pool's certificate, signed").Produces<SignedCertificate>();
+            .WithSummary("The pool's certificate, signed").Produces<SignedCertificate>().Refuses(421, "other-node");
         routes.MapGet("/.well-known/sluice-keys", (Certificates certificates) => Results.Text(certificates.PublicKeys().ToJsonString(), "application/jwk-set+json"))
             .For(AccessRule.Public).WithTags("Proof").WithSummary("The public keys that certificates are signed with (JWK set)").WithoutEngines();
         routes.MapGet("/v1/pools", ListAsync).For(AccessRule.Server).WithTags("Pools").WithSummary("Every pool, newest first").Produces<Page<PoolName>>();

@@ -1,3 +1,5 @@
+using System.Diagnostics;
+using System.Net;
 using Microsoft.Extensions.Logging;
 using Sluice.Platform.Hosting;
 using StackExchange.Redis;
@@ -5,50 +7,55 @@ using StackExchange.Redis;
 namespace Sluice.Platform.Redis;
 
 /// <summary>
-/// The one door to Redis, the same for the embedded Garnet and for any Redis server. Calls time out, fail fast while the connection is down,
+/// The one door to Redis, the same for the embedded Garnet, for one Redis server, and for a primary that Sentinels watch. Calls time out, fail fast while the connection is down,
 /// and turn every "engine is not well" into <see cref="DependencyUnavailableException"/>.
 /// </summary>
 public sealed partial class RedisConnection : IAsyncDisposable
 {
-    private readonly ConnectionMultiplexer multiplexer;
-    private readonly EmbeddedGarnet? embedded;
-    private readonly ILogger log;
-    private readonly TimeSpan callTimeMax;
-    private readonly string embeddedRun = $"embedded-{Guid.NewGuid():N}";
-    private volatile string? run;
+    private static readonly TimeSpan LookAtSentinels = TimeSpan.FromMilliseconds(250);
 
-    private RedisConnection(ConnectionMultiplexer multiplexer, EmbeddedGarnet? embedded, TimeSpan callTimeMax, ILogger log)
-    {
-        (this.multiplexer, this.embedded, this.callTimeMax, this.log) = (multiplexer, embedded, callTimeMax, log);
-        Db = multiplexer.GetDatabase();
-        multiplexer.ConnectionFailed += (_, e) =>
-        {
-            // Until the server has said who it is again, it may be one that forgot: claims are refused meanwhile.
-            run = null;
-            LogLost(log, e.FailureType, e.Exception?.Message);
-        };
-        multiplexer.ConnectionRestored += (_, _) => LogRestored(log);
-    }
+    // So long without a majority of the Sentinels, and this node may be alone with a primary that the others have replaced. Not at the first missed answer: a busy machine misses one now and then.
+    private static readonly TimeSpan MajorityAgeMax = TimeSpan.FromSeconds(1);
+
+    private readonly EmbeddedGarnet? embedded;
+    private readonly Sentinels? sentinels;
+    private readonly ConfigurationOptions settings;
+    private readonly RedisOptions options;
+    private readonly bool replicated;
+    private readonly ILogger log;
+    private readonly string embeddedRun = $"embedded-{Guid.NewGuid():N}";
+    private readonly CancellationTokenSource closing = new();
+    private Task following = Task.CompletedTask;
+    private volatile RedisLink? link;
+    private volatile string absent = "not connected yet.";
+    private long heardAt;
+    private long epoch = -1;
+
+    private RedisConnection(RedisOptions options, ConfigurationOptions settings, EmbeddedGarnet? embedded, Sentinels? sentinels, bool replicated, ILogger log) =>
+        (this.options, this.settings, this.embedded, this.sentinels, this.replicated, this.log) = (options, settings, embedded, sentinels, replicated, log);
 
     /// <summary>For reads and single commands. Wrap calls in <see cref="GuardAsync{T}"/>.</summary>
-    public IDatabase Db { get; }
+    /// <exception cref="DependencyUnavailableException">The Sentinels name no primary now.</exception>
+    public IDatabase Db => Link.Db;
 
-    /// <summary>True for the engine inside this process: nobody else can reach it.</summary>
+    /// <summary>True for the server in this process: it lives and dies with it, and nobody else claims there.</summary>
     public bool IsEmbedded => embedded is not null;
 
     /// <summary>One line for the start banner.</summary>
     public string Describe { get; private init; } = "";
 
+    private RedisLink Link => link ?? throw new DependencyUnavailableException("redis", absent);
+
     /// <summary>
     /// Opens the connection, starting the embedded server first where it is asked for.
     /// </summary>
+    /// <param name="replicated">Claims are acknowledged only when a replica has them; the server must then refuse writes without one.</param>
     /// <exception cref="DependencyUnavailableException">The server does not answer, or does not keep what it is told (see <see cref="RedisOptions.AcceptWeakDurability"/>).</exception>
-    public static async Task<RedisConnection> OpenAsync(RedisOptions options, string dataFolder, ILoggerFactory logs)
+    public static async Task<RedisConnection> OpenAsync(RedisOptions options, string dataFolder, ILoggerFactory logs, bool replicated = false)
     {
         var log = logs.CreateLogger<RedisConnection>();
-        var isEmbedded = string.Equals(options.Connection, "embedded", StringComparison.OrdinalIgnoreCase);
-        var embedded = isEmbedded ? new EmbeddedGarnet(Path.Combine(dataFolder, "garnet"), options, logs) : null;
-        var settings = isEmbedded ? new ConfigurationOptions { EndPoints = { embedded!.EndPoint } } : ConfigurationOptions.Parse(options.Connection);
+        var embedded = options.IsEmbedded ? new EmbeddedGarnet(Path.Combine(dataFolder, "garnet"), options, logs) : null;
+        var settings = embedded is null ? ConfigurationOptions.Parse(options.Connection) : new ConfigurationOptions { EndPoints = { embedded.EndPoint } };
         settings.AbortOnConnectFail = false;
         settings.BacklogPolicy = BacklogPolicy.FailFast;
         settings.ConnectTimeout = 2_000;
@@ -62,39 +69,41 @@ public sealed partial class RedisConnection : IAsyncDisposable
 
         // Only for CONFIG GET, with which the durability is checked.
         settings.AllowAdmin = true;
-        var multiplexer = await ConnectionMultiplexer.ConnectAsync(settings);
-        var connection = new RedisConnection(multiplexer, embedded, options.CallTimeMax, log)
+        var hasSentinels = !string.IsNullOrEmpty(settings.ServiceName);
+        var connection = new RedisConnection(options, settings, embedded, hasSentinels ? await Sentinels.ConnectAsync(settings, options) : null, replicated, log)
         {
-            Describe = isEmbedded ? "Garnet, in process" : $"Redis at {string.Join(", ", settings.EndPoints)}",
+            Describe = options.IsEmbedded ? "Garnet, in process"
+                : hasSentinels ? $"Redis, the primary of '{settings.ServiceName}' by {settings.EndPoints.Count} Sentinels" : $"Redis at {string.Join(", ", settings.EndPoints)}",
         };
-        if (!isEmbedded)
+        try
         {
-            await connection.DemandDurabilityAsync(options);
+            await connection.LookAsync();
+            _ = connection.Link;
+        }
+        catch
+        {
+            await connection.DisposeAsync();
+            throw;
         }
 
+        connection.following = hasSentinels ? connection.FollowAsync() : Task.CompletedTask;
         return connection;
     }
 
     /// <summary>
-    /// Which life of the server this is. A new value after a restart means: what it holds may be torn or old, rebuild before trusting it.
+    /// Which life of the server this is. A new value after a restart or a failover means: what it holds may be torn or old, rebuild before trusting it.
     /// One round trip after each reconnect, otherwise none.
     /// </summary>
     /// <exception cref="DependencyUnavailableException">Redis does not answer.</exception>
     public ValueTask<string> RunAsync()
     {
-        return run is { } known ? ValueTask.FromResult(known) : new ValueTask<string>(AskAsync());
+        // The embedded server lives and dies with this process, so a broken socket is no new life.
+        return (embedded is null ? link?.Run : embeddedRun) is { } known ? ValueTask.FromResult(known) : new ValueTask<string>(AskAsync());
 
         async Task<string> AskAsync()
         {
-            if (embedded is not null)
-            {
-                // It lives and dies with this process, so a broken socket is no new life.
-                return run = embeddedRun;
-            }
-
-            var info = await GuardAsync(static db => db.ExecuteAsync("INFO", "server"));
-            var line = ((string?)info ?? "").Split('\n').FirstOrDefault(l => l.StartsWith("run_id:", StringComparison.Ordinal));
-            return run = line?["run_id:".Length..].Trim() ?? throw new DependencyUnavailableException("redis", "does not say its run_id.");
+            var asked = Link;
+            return await GuardOnAsync(asked, _ => asked.AskRunAsync());
         }
     }
 
@@ -131,6 +140,37 @@ public sealed partial class RedisConnection : IAsyncDisposable
     });
 
     /// <summary>
+    /// Runs a script and waits until a replica has what it wrote, in one batch on one connection, and so on one server: WAIT answers for what its own connection has done before, and on a fresh one it says
+    /// at once that all is well. It also writes something itself: a script that found what another connection wrote has written nothing, and WAIT is documented for writes only (Redis 7.0 was seen to
+    /// count reads too).
+    /// </summary>
+    /// <param name="mark">A key of no meaning in the script's slot, for that write.</param>
+    /// <returns>The script's answer, and how many replicas have all of it (0: unknown whether it survives).</returns>
+    /// <inheritdoc cref="RunScriptAsync"/>
+    public Task<(RedisResult Answer, long Replicas)> RunReplicatedAsync(RedisScript script, RedisKey[] keys, RedisValue[] arguments, RedisKey mark) => GuardAsync(async db =>
+    {
+        try
+        {
+            return await RunAsync(batch => batch.ScriptEvaluateAsync(script.Sha1, keys, arguments, CommandFlags.DemandMaster));
+        }
+        catch (RedisServerException e) when (e.Message.Contains("NOSCRIPT", StringComparison.OrdinalIgnoreCase))
+        {
+            return await RunAsync(batch => batch.ScriptEvaluateAsync(script.Text, keys, arguments, CommandFlags.DemandMaster));
+        }
+
+        async Task<(RedisResult, long)> RunAsync(Func<IBatch, Task<RedisResult>> run)
+        {
+            var batch = db.CreateBatch();
+            var answer = run(batch);
+            var marked = batch.StringSetAsync(mark, "", flags: CommandFlags.DemandMaster);
+            var replicas = batch.ExecuteAsync("WAIT", [1, (long)options.ReplicaWaitMax.TotalMilliseconds], CommandFlags.DemandMaster);
+            batch.Execute();
+            await Task.WhenAll(answer, marked, replicas);
+            return (await answer, (long)await replicas);
+        }
+    });
+
+    /// <summary>
     /// The ack barrier: returns when everything that was executed before is logged. Embedded: Garnet's append-only file. A Redis server with
     /// <c>appendfsync always</c> has fsynced before it answered, so there is nothing left to wait for.
     /// </summary>
@@ -142,7 +182,7 @@ public sealed partial class RedisConnection : IAsyncDisposable
             return;
         }
 
-        using var timeout = new CancellationTokenSource(callTimeMax);
+        using var timeout = new CancellationTokenSource(options.CallTimeMax);
         try
         {
             await embedded.CommitAsync(timeout.Token).WaitAsync(timeout.Token);
@@ -159,11 +199,13 @@ public sealed partial class RedisConnection : IAsyncDisposable
     }
 
     /// <summary>Runs one call and turns every failure of the engine into <see cref="DependencyUnavailableException"/>.</summary>
-    public async Task<T> GuardAsync<T>(Func<IDatabase, Task<T>> call)
+    public Task<T> GuardAsync<T>(Func<IDatabase, Task<T>> call) => link is { } now ? GuardOnAsync(now, call) : Task.FromException<T>(new DependencyUnavailableException("redis", absent));
+
+    private async Task<T> GuardOnAsync<T>(RedisLink to, Func<IDatabase, Task<T>> call)
     {
         try
         {
-            return await call(Db);
+            return await call(to.Db);
         }
         catch (Exception e) when (e is RedisConnectionException or RedisTimeoutException or ObjectDisposedException || IsRefusal(e))
         {
@@ -179,7 +221,19 @@ public sealed partial class RedisConnection : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        await multiplexer.DisposeAsync();
+        await closing.CancelAsync();
+        await following;
+        closing.Dispose();
+        if (link is { } last)
+        {
+            await last.DisposeAsync();
+        }
+
+        if (sentinels is not null)
+        {
+            await sentinels.DisposeAsync();
+        }
+
         embedded?.Dispose();
     }
 
@@ -188,41 +242,105 @@ public sealed partial class RedisConnection : IAsyncDisposable
         new[] { "MISCONF", "LOADING", "READONLY", "NOREPLICAS", "OOM", "MASTERDOWN", "BUSY", "NOAUTH", "TRYAGAIN", "CLUSTERDOWN" }
             .Any(code => e.Message.StartsWith(code, StringComparison.Ordinal));
 
-    private async Task DemandDurabilityAsync(RedisOptions options)
+    private async Task FollowAsync()
     {
-        string? appendOnly, fsync;
+        using var timer = new PeriodicTimer(LookAtSentinels, TimeProvider.System);
+        var failing = false;
         try
         {
-            appendOnly = await ConfigAsync("appendonly");
-            fsync = await ConfigAsync("appendfsync");
-        }
-        catch (RedisServerException e)
-        {
-            // Managed servers often forbid CONFIG: the operator has to know, we only say that we could not look.
-            LogUnchecked(log, e.Message);
-            return;
-        }
+            while (await timer.WaitForNextTickAsync(closing.Token))
+            {
+                try
+                {
+                    await LookAsync();
+                    failing = false;
+                }
+                catch (Exception e)
+                {
+                    // The edge of the process: who was named is not there yet, or does not keep what it is told. Logged once, and told to everybody who is refused; the next look may find it well.
+                    absent = e is DependencyUnavailableException known ? known.Message[(known.Dependency.Length + 2)..] : e.Message;
+                    if (!failing)
+                    {
+                        LogAbsent(log, e is DependencyUnavailableException ? null : e, absent);
+                    }
 
-        if ((appendOnly != "yes" || fsync != "always") && !options.AcceptWeakDurability)
-        {
-            throw new DependencyUnavailableException(
-                "redis",
-                $"appendonly is '{appendOnly}' and appendfsync is '{fsync}', but an acknowledged claim must survive this server: set them to 'yes' and 'always', or set Redis:AcceptWeakDurability=true for a trial.");
+                    failing = true;
+                }
+            }
         }
-
-        async Task<string?> ConfigAsync(string name)
+        catch (OperationCanceledException) when (closing.IsCancellationRequested)
         {
-            var answer = await GuardAsync(db => db.ExecuteAsync("CONFIG", "GET", name));
-            return answer.Length == 2 ? (string?)answer[1] : null;
+            // The node ends.
         }
     }
 
-    [LoggerMessage(Level = LogLevel.Warning, Message = "Redis connection lost ({Failure}): {Says}")]
-    private static partial void LogLost(ILogger log, ConnectionFailureType failure, string? says);
+    // Connects to whoever is the primary now. One at a time.
+    private async Task LookAsync()
+    {
+        var named = sentinels is null ? null : await sentinels.AskAsync();
+        if (sentinels is not null && named is null)
+        {
+            if (link is null || Stopwatch.GetElapsedTime(heardAt) > MajorityAgeMax)
+            {
+                await LeaveAsync();
+                throw new DependencyUnavailableException("redis", sentinels.Says);
+            }
 
-    [LoggerMessage(Level = LogLevel.Information, Message = "Redis connection restored")]
-    private static partial void LogRestored(ILogger log);
+            return;
+        }
 
-    [LoggerMessage(Level = LogLevel.Warning, Message = "Could not read Redis' durability settings ({Says}); make sure that it runs with appendonly yes and appendfsync always")]
-    private static partial void LogUnchecked(ILogger log, string says);
+        heardAt = Stopwatch.GetTimestamp();
+        if (named is not null && (named.Epoch < epoch || named == link?.Named))
+        {
+            // An answer from before the failover, or nothing new.
+            return;
+        }
+
+        // The old one first: what it would accept from here on is lost.
+        await LeaveAsync();
+        var next = await RedisLink.OpenAsync(settings, named, log);
+        try
+        {
+            if (named is not null && !await GuardOnAsync(next, _ => next.IsPrimaryAsync()))
+            {
+                throw new DependencyUnavailableException("redis", $"{named.Address} is named as primary and is a replica.");
+            }
+
+            if (embedded is null && !options.AcceptWeakDurability)
+            {
+                await GuardOnAsync(next, async _ =>
+                {
+                    await next.DemandDurabilityAsync(replicated);
+                    return true;
+                });
+            }
+        }
+        catch
+        {
+            await next.DisposeAsync();
+            throw;
+        }
+
+        link = next;
+        if (named is not null)
+        {
+            epoch = named.Epoch;
+            LogPrimary(log, named.Address, named.Epoch);
+        }
+    }
+
+    private async Task LeaveAsync()
+    {
+        if (link is { } last)
+        {
+            (absent, link) = ("the primary is being replaced.", null);
+            await last.DisposeAsync();
+        }
+    }
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "The Redis primary is {Address} (failover {Epoch})")]
+    private static partial void LogPrimary(ILogger log, EndPoint address, long epoch);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "No Redis primary: {Says}")]
+    private static partial void LogAbsent(ILogger log, Exception? error, string says);
 }

@@ -1,15 +1,32 @@
 using System.ComponentModel.DataAnnotations;
+using System.Net;
+using StackExchange.Redis;
 
 namespace Sluice.Platform.Redis;
 
 /// <summary>Where claims live until SQL has them.</summary>
 public sealed class RedisOptions
 {
+    /// <summary>The value of <see cref="Connection"/> for the server in this process.</summary>
+    public const string Embedded = "embedded";
+
     /// <summary>
-    /// <c>embedded</c>: a Garnet server inside this process, kept in the data folder. Otherwise a Redis connection string
-    /// (<c>host:port,user=…,password=…,ssl=true</c>); that server must run with <c>appendonly yes</c> and <c>appendfsync always</c>.
+    /// <c>embedded</c>: a Garnet server inside this process, kept in the data folder. Otherwise the StackExchange.Redis connection string of one server
+    /// (<c>host:port,user=…,password=…,ssl=true</c>), or of every Sentinel that watches a primary and its replicas
+    /// (<c>host:port,host:port,host:port,serviceName=mymaster,user=…,password=…,ssl=true</c>; user and password are those of the Redis servers, the TLS options hold for the Sentinels too).
+    /// Name all Sentinels: a node follows what the majority of those named says, and refuses claims while it hears no majority.
+    /// The servers must run with <c>appendonly yes</c>, and with what <c>Pools:Durability</c> demands.
     /// </summary>
-    [Required] public string Connection { get; init; } = "embedded";
+    [Required, RedisConnectionString] public string Connection { get; init; } = "embedded";
+
+    /// <summary>User of the Sentinels themselves, where they ask for one; empty = none.</summary>
+    public string SentinelUser { get; init; } = "";
+
+    /// <summary>Password of the Sentinels themselves, where they ask for one; empty = none.</summary>
+    public string SentinelPassword { get; init; } = "";
+
+    /// <summary>How long a batch of claims waits for a replica with <c>Durability=Replicated</c> before its callers are answered 503 "unknown", 10 ms – 10 s.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.01", "00:00:10")] public TimeSpan ReplicaWaitMax { get; init; } = TimeSpan.FromMilliseconds(500);
 
     /// <summary>Port on 127.0.0.1 on which the embedded server can also be looked at with redis-cli; 0 = none. No password: leave it off where others share the machine.</summary>
     [Range(0, 65_535)] public int EmbeddedPort { get; init; }
@@ -26,6 +43,54 @@ public sealed class RedisOptions
     /// <summary>How long one call may take before the request is answered 503, 100 ms – 30 s.</summary>
     [Range(typeof(TimeSpan), "00:00:00.1", "00:00:30")] public TimeSpan CallTimeMax { get; init; } = TimeSpan.FromSeconds(2);
 
-    /// <summary>Accept a Redis that does not fsync every write. Acknowledged claims can then be lost with it; for trials only.</summary>
+    /// <summary>Accept a Redis that does not keep what <c>Pools:Durability</c> demands of it. Acknowledged claims can then be lost with it; for trials only.</summary>
     public bool AcceptWeakDurability { get; init; }
+
+    /// <summary>True for the server in this process.</summary>
+    internal bool IsEmbedded => Connection.Equals(Embedded, StringComparison.OrdinalIgnoreCase);
+
+    /// <summary>Settings that say two things at once, one sentence each.</summary>
+    /// <param name="replicated">Claims are acknowledged only when a replica has them.</param>
+    public IEnumerable<string> Contradictions(bool replicated)
+    {
+        if (replicated && IsEmbedded)
+        {
+            yield return "Pools:Durability: 'Replicated' needs a Redis server with replicas, and Redis:Connection is 'embedded'";
+        }
+
+        if ((SentinelUser.Length > 0 || SentinelPassword.Length > 0) && (IsEmbedded || ConfigurationOptions.Parse(Connection).ServiceName is null or ""))
+        {
+            yield return "Redis:SentinelUser, Redis:SentinelPassword: Redis:Connection names no Sentinels (it has no serviceName=…)";
+        }
+    }
+}
+
+/// <summary><c>embedded</c>, or what StackExchange.Redis reads and that names one server, or three Sentinels and more with their ports.</summary>
+[AttributeUsage(AttributeTargets.Property)]
+internal sealed class RedisConnectionStringAttribute()
+    : ValidationAttribute("write 'embedded', or host:port,… of one server, or host:port,host:port,host:port,serviceName=… of at least three Sentinels")
+{
+    // A majority of fewer than three is everybody: the loss of one would end the service, and two that cannot see each other would never agree.
+    private const int SentinelsMin = 3;
+
+    public override bool IsValid(object? value)
+    {
+        if (value is not string text || text.Equals(RedisOptions.Embedded, StringComparison.OrdinalIgnoreCase))
+        {
+            return value is string;
+        }
+
+        try
+        {
+            var parsed = ConfigurationOptions.Parse(text);
+            var servers = parsed.EndPoints.Distinct().ToList();
+            return string.IsNullOrEmpty(parsed.ServiceName) ? servers.Count == 1 : servers.Count >= SentinelsMin && servers.TrueForAll(HasPort);
+        }
+        catch (Exception e) when (e is ArgumentException or FormatException or OverflowException)
+        {
+            return false;
+        }
+    }
+
+    private static bool HasPort(EndPoint server) => server is DnsEndPoint { Port: > 0 } or IPEndPoint { Port: > 0 };
 }

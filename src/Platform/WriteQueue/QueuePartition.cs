@@ -46,7 +46,7 @@ public sealed class QueuePartition(string name, RedisKey log, RedisKey journal, 
 
     /// <summary>Drops a batch after its commit. False when another consumer did it before, which is no error. Atomic, safe to repeat.</summary>
     public async Task<bool> AcknowledgeAsync(RedisConnection redis, RedisValue[] batch, int journalEntriesMax) =>
-        (long)await redis.RunScriptAsync(AcknowledgeScript, [log, journal], [batch[0], batch.Length, journalEntriesMax]) == 1;
+        (long)await redis.RunScriptAsync(AcknowledgeScript, [log, journal], [batch[0], batch.Length, journalEntriesMax, batch[^1]]) == 1;
 
     /// <summary>Moves the head entry to the dead letters. False when the dead letters are full: the partition must stop then.</summary>
     public async Task<bool> QuarantineAsync(RedisConnection redis, RedisValue entry, DeadLetter letter, int deadLettersMax) =>

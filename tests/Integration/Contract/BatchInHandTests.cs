@@ -7,13 +7,16 @@ namespace Sluice.Tests.Integration.Contract;
 /// <summary>Redis forgets a pool while a worker holds a batch of it, peeked and not yet written: neither in the queue nor in SQL when the pool is rebuilt.</summary>
 public sealed class BatchInHandTests(Engines engines)
 {
+    // The node that acknowledged the claims is gone, so nothing but the worker's hands has them.
+    private static readonly PoolsOptions Forgetful = new() { AckJournalClaimsMax = 0 };
+
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
     [InlineData(Engine.MariaDb)]
     public async Task Batch_InHandWhileRedisForgetsThePool_IsWrittenAndSoldOnce(Engine engine)
     {
-        using var node = new PoolNode(await engines.OpenAsync(engine));
+        using var node = new PoolNode(await engines.OpenAsync(engine), Forgetful);
         var pool = await node.OpenPoolAsync(units: 10);
         var before = await ClaimAsync(node, pool, 0, 6);
         await DrainAsync(node, async () =>
@@ -43,7 +46,7 @@ public sealed class BatchInHandTests(Engines engines)
     [InlineData(Engine.MariaDb)]
     public async Task Batch_CommittedWhileACrowdWaitsForTheForgottenPool_IsCountedBeforeItOpens(Engine engine)
     {
-        using var node = new PoolNode(await engines.OpenAsync(engine));
+        using var node = new PoolNode(await engines.OpenAsync(engine), Forgetful);
         var pool = await node.OpenPoolAsync(units: 10);
         var before = await ClaimAsync(node, pool, 0, 6);
         Task<ClaimAnswer[]> crowd = Task.FromResult<ClaimAnswer[]>([]);
@@ -66,7 +69,7 @@ public sealed class BatchInHandTests(Engines engines)
     [Fact]
     public async Task Batch_InHandWhileThePoolIsSoldAgainToTheLastUnit_NamesThoseWhoLostTheirsAndRefusesNobodyElse()
     {
-        using var node = new PoolNode(await engines.OpenAsync(Engine.Redis));
+        using var node = new PoolNode(await engines.OpenAsync(Engine.Redis), Forgetful);
         var pool = await node.OpenPoolAsync(units: 10);
         var before = await ClaimAsync(node, pool, 0, 6);
         HashSet<long> after = [];
@@ -86,7 +89,7 @@ public sealed class BatchInHandTests(Engines engines)
     [Fact]
     public async Task Batch_InHandWhileItsBuyersAskAgain_GivesEachOneClaim()
     {
-        using var node = new PoolNode(await engines.OpenAsync(Engine.Redis));
+        using var node = new PoolNode(await engines.OpenAsync(Engine.Redis), Forgetful);
         var pool = await node.OpenPoolAsync(units: 10, limit: 3);
         await ClaimAsync(node, pool, 0, 5);
         HashSet<long> again = [];
@@ -109,7 +112,7 @@ public sealed class BatchInHandTests(Engines engines)
     [InlineData(Engine.MariaDb)]
     public async Task Batch_InHandDuringARebuildThatLostNothing_IsWrittenWithoutAnotherRebuild(Engine engine)
     {
-        using var node = new PoolNode(await engines.OpenAsync(engine));
+        using var node = new PoolNode(await engines.OpenAsync(engine), Forgetful);
         var pool = await node.OpenPoolAsync(units: 10);
         var claims = await ClaimAsync(node, pool, 0, 6);
         await DrainAsync(node, () => node.Rebuilder.RebuildAsync(pool));
@@ -122,7 +125,7 @@ public sealed class BatchInHandTests(Engines engines)
     [Fact]
     public async Task Batch_InHandWhileAnotherProcessRebuilds_IsBroughtBackAfterwards()
     {
-        using var node = new PoolNode(await engines.OpenAsync(Engine.Redis));
+        using var node = new PoolNode(await engines.OpenAsync(Engine.Redis), Forgetful);
         var pool = await node.OpenPoolAsync(units: 10);
         var claims = await ClaimAsync(node, pool, 0, 6);
         var meta = new PoolKeys(pool).Meta;

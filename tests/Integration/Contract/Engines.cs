@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging.Abstractions;
+using Sluice.Platform.Pools;
 using Sluice.Platform.Redis;
 using Sluice.Platform.Sql;
 using Sluice.Tests.Integration.Contract;
@@ -17,12 +18,16 @@ public enum Engine
     /// <summary>A real redis-server, every write fsynced.</summary>
     Redis,
 
+    /// <summary>A real primary with two replicas and three Sentinels; a claim is acknowledged when a replica has it.</summary>
+    Sentinel,
+
     /// <summary>A real redis-server, and a real mariadbd in the place of SQLite, every commit flushed.</summary>
     MariaDb,
 }
 
 /// <summary>Engines for one node: a Redis that others share, and a database of its own.</summary>
-public sealed record EnginePair(RedisConnection Redis, SqlOptions Sql);
+/// <param name="Durability">What a node on these engines promises.</param>
+public sealed record EnginePair(RedisConnection Redis, SqlOptions Sql, Durability Durability = Durability.Logged);
 
 /// <summary>
 /// One server of each kind for the whole run, started when the first test asks. Tests share them, so each takes pool ids of its own from <see cref="NextPoolId"/>.
@@ -35,6 +40,8 @@ public sealed class Engines : IAsyncDisposable
     private readonly Lazy<Task<RedisConnection>> garnet;
     private readonly Lazy<Task<RedisServer>> redisServer = new(RedisServer.StartAsync);
     private readonly Lazy<Task<RedisConnection>> redis;
+    private readonly Lazy<Task<RedisGroup>> group = new(RedisGroup.StartAsync);
+    private readonly Lazy<Task<RedisConnection>> sentinel;
     private readonly Lazy<Task<MariaDbServer>> mariaDb = new(MariaDbServer.StartAsync);
 
     public Engines()
@@ -47,6 +54,7 @@ public sealed class Engines : IAsyncDisposable
             var server = await redisServer.Value;
             return await RedisConnection.OpenAsync(new RedisOptions { Connection = server.Connection, CallTimeMax = patience }, folder.Path, NullLoggerFactory.Instance);
         });
+        sentinel = new(async () => await RedisConnection.OpenAsync((await group.Value).Options(patience, replicaWaitMax: TimeSpan.FromSeconds(10)), folder.Path, NullLoggerFactory.Instance, replicated: true));
     }
 
     /// <summary>An id that no other test has.</summary>
@@ -56,6 +64,7 @@ public sealed class Engines : IAsyncDisposable
     {
         Engine.Garnet => new(await garnet.Value, Sql(SqlOptions.Embedded)),
         Engine.Redis => new(await redis.Value, Sql(SqlOptions.Embedded)),
+        Engine.Sentinel => new(await sentinel.Value, Sql(SqlOptions.Embedded), Durability.Replicated),
         Engine.MariaDb => new(await redis.Value, Sql(await (await mariaDb.Value).NewDatabaseAsync())),
     };
 
@@ -68,9 +77,14 @@ public sealed class Engines : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         // One that could not be opened has failed its tests already; it must not keep the server's process from being ended.
-        foreach (var connection in new[] { garnet, redis }.Where(connection => connection is { IsValueCreated: true, Value.IsCompletedSuccessfully: true }))
+        foreach (var connection in new[] { garnet, redis, sentinel }.Where(connection => connection is { IsValueCreated: true, Value.IsCompletedSuccessfully: true }))
         {
             await (await connection.Value).DisposeAsync();
+        }
+
+        if (group is { IsValueCreated: true, Value.IsCompletedSuccessfully: true })
+        {
+            await (await group.Value).DisposeAsync();
         }
 
         if (redisServer.IsValueCreated)

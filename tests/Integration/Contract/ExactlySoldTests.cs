@@ -10,6 +10,7 @@ public sealed class ExactlySoldTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.Sentinel)]
     [InlineData(Engine.MariaDb)]
     public async Task Claim_WhenTenTimesTooManyAsk_SellsExactlyWhatThereIs(Engine engine)
     {
@@ -27,6 +28,7 @@ public sealed class ExactlySoldTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.Sentinel)]
     [InlineData(Engine.MariaDb)]
     public async Task Claim_WhenEverybodyAsksTwice_CountsEachUserOnce(Engine engine)
     {
@@ -44,6 +46,7 @@ public sealed class ExactlySoldTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.Sentinel)]
     [InlineData(Engine.MariaDb)]
     public async Task Claim_WhenUsersTakeSeveralUnits_NeverSellsMoreThanThereIs(Engine engine)
     {
@@ -61,6 +64,7 @@ public sealed class ExactlySoldTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.Sentinel)]
     [InlineData(Engine.MariaDb)]
     public async Task Claim_WhileOthersCancelAndTheWorkerWrites_EndsBalanced(Engine engine)
     {

@@ -9,6 +9,7 @@ public sealed class LostSqlTailTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.Sentinel)]
     [InlineData(Engine.MariaDb)]
     public async Task Rebuild_WhenSqlHasLostItsTail_WritesItAgainBesideTheUsersOtherClaims(Engine engine)
     {

@@ -29,7 +29,11 @@ internal sealed record HoldStep(bool IsStranger, int User, bool Released) : Step
 
 internal sealed record ThawStep(bool IsStranger) : Step;
 
-internal sealed record AcknowledgeStep(bool IsStale, int Entries, int JournalMax) : Step;
+/// <param name="IsStale">Another consumer was faster.</param>
+/// <param name="IsForked">The batch was peeked on a server that had other entries after the first.</param>
+internal sealed record AcknowledgeStep(bool IsStale, bool IsForked, int Entries, int JournalMax) : Step;
+
+internal sealed record HandInStep(bool OtherLife, int Id) : Step;
 
 internal sealed record MoveStep(bool FromDead, bool IsStale, bool Discard, int Max) : Step;
 
@@ -55,7 +59,8 @@ internal sealed record PoolHistory(bool IsThere, int Capacity, int Limit, IReadO
         (1, Gen.Select(Seldom, Gen.Bool, (stranger, givesUp) => (Step)new BeatStep(stranger, givesUp))),
         (1, Gen.Select(Seldom, Gen.Int[0, 3], Gen.Bool, (stranger, user, released) => (Step)new HoldStep(stranger, user, released))),
         (3, Seldom.Select(stranger => (Step)new ThawStep(stranger))),
-        (3, Gen.Select(Seldom, Gen.Int[1, 4], Gen.Int[0, 5], (stale, entries, journal) => (Step)new AcknowledgeStep(stale, entries, journal))),
+        (3, Gen.Select(Seldom, Seldom, Gen.Int[1, 4], Gen.Int[0, 5], (stale, forked, entries, journal) => (Step)new AcknowledgeStep(stale, forked, entries, journal))),
+        (2, Gen.Select(Gen.Bool, Gen.Int[1, 3], (otherLife, id) => (Step)new HandInStep(otherLife, id))),
         (2, Gen.Select(Gen.Bool, Seldom, Seldom, Gen.Int[1, 6], (fromDead, stale, discard, max) => (Step)new MoveStep(fromDead, stale, discard, max))));
 
     public static Gen<PoolHistory> Any { get; } = Gen.Select(Gen.Int[0, 9], Gen.Int[6, 12], Gen.Int[1, 3], AnyStep.List[5, 45], (there, capacity, limit, steps) =>

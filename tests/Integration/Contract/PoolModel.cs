@@ -45,6 +45,10 @@ internal sealed class PoolModel
 
     public List<string> Dead { get; } = [];
 
+    public Dictionary<long, string> Handed { get; } = [];
+
+    public long Generation { get; private set; }
+
     public bool IsFrozen => !string.IsNullOrEmpty(FrozenBy);
 
     public long ActiveUnits => Holders.Values.Sum(Active);
@@ -53,17 +57,17 @@ internal sealed class PoolModel
 
     // ---- Claim.lua --------------------------------------------------------------------------------------------------------
 
-    /// <returns>A letter for each wish, units left, refills, and what the S, K and L callers have.</returns>
-    public (string Letters, long Left, long Refills, IReadOnlyList<string> Details) Claim(string run, long lagMax, long now, IReadOnlyList<Wish> wishes)
+    /// <returns>A letter for each wish, units left, refills, generation, and what the S, K and L callers have.</returns>
+    public (string Letters, long Left, long Refills, long Generation, IReadOnlyList<string> Details) Claim(string run, long lagMax, long now, IReadOnlyList<Wish> wishes)
     {
         if (Run != run)
         {
-            return (new string('M', wishes.Count), 0, 0, []);
+            return (new string('M', wishes.Count), 0, 0, 0, []);
         }
 
         if (IsFrozen)
         {
-            return (new string('F', wishes.Count), 0, 0, []);
+            return (new string('F', wishes.Count), 0, 0, 0, []);
         }
 
         var (letters, details) = ("", new List<string>());
@@ -87,7 +91,7 @@ internal sealed class PoolModel
             }
         }
 
-        return (letters, Left ?? 0, Refills, details);
+        return (letters, Left ?? 0, Refills, Generation, details);
     }
 
     // The order of the rules is the contract: a retry finds its claim whatever became of the pool since, and a limit is told before "sold out".
@@ -96,13 +100,13 @@ internal sealed class PoolModel
         var had = Holders.GetValueOrDefault(wish.User) ?? [];
         if (wish.Key.Length > 0 && had.Find(claim => claim.Key == wish.Key) is { } same)
         {
-            return (same.Units == wish.Units ? 'S' : 'K', $"{(same.Released ? "-" : "")}{same.Id}");
+            return same.Units == wish.Units ? ('S', $"{same}".TrimEnd(';')) : ('K', $"{(same.Released ? "-" : "")}{same.Id}");
         }
 
         var active = had.Where(claim => !claim.Released).ToList();
         if (Settings!.Limit == 1 && active.Count > 0)
         {
-            return ('S', $"{active[0].Id}");
+            return ('S', $"{active[0]}".TrimEnd(';'));
         }
 
         if (Shut(now) is { } shut)
@@ -226,7 +230,7 @@ internal sealed class PoolModel
         return 1;
     }
 
-    public int Thaw(string token, string run, PoolSettings settings, long left, long refillsMin)
+    public int Thaw(string token, string run, PoolSettings settings, long left, long refillsMin, long generation)
     {
         if (FrozenBy != token)
         {
@@ -234,15 +238,29 @@ internal sealed class PoolModel
         }
 
         (Run, Settings, Left, FrozenBy) = (run, settings, left, "");
-        Refills = Math.Max(Refills + 1, refillsMin);
+        (Refills, Generation) = (Math.Max(Refills + 1, refillsMin), generation);
+        Handed.Clear();
+        return 1;
+    }
+
+    // ---- HandIn.lua -------------------------------------------------------------------------------------------------------
+
+    public int HandIn(string run, long id, string entry)
+    {
+        if (Run == run && !IsFrozen)
+        {
+            return 0;
+        }
+
+        Handed[id] = entry;
         return 1;
     }
 
     // ---- Acknowledge.lua and MoveHead.lua ---------------------------------------------------------------------------------
 
-    public int Acknowledge(string first, int count, int journalMax)
+    public int Acknowledge(string first, int count, int journalMax, string last)
     {
-        if (Log.Count == 0 || Log[0] != first)
+        if (Log.Count < count || Log[0] != first || Log[count - 1] != last)
         {
             return 0;
         }
@@ -287,7 +305,8 @@ internal sealed class PoolModel
         Holders.Where(user => user.Value.Count > 0).Select(user => KeyValuePair.Create(user.Key, string.Concat(user.Value))),
         Log,
         Journal,
-        Dead);
+        Dead,
+        Handed.Select(claim => KeyValuePair.Create($"{claim.Key}", claim.Value)));
 
     private IEnumerable<KeyValuePair<string, string>> MetaFields()
     {
@@ -302,6 +321,7 @@ internal sealed class PoolModel
         {
             yield return new("run", Run!);
             yield return new("refills", $"{Refills}");
+            yield return new("generation", $"{Generation}");
             yield return new("version", $"{Settings.Version}");
             yield return new("gate", Settings.Gate);
             yield return new("opensAt", Settings.OpensAt);

@@ -1,3 +1,4 @@
+using System.Data.Common;
 using System.Globalization;
 using Dapper;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -19,25 +20,39 @@ internal sealed class PoolNode : IDisposable
     private readonly TempFolder folder = new();
     private readonly PoolMetrics metrics = new();
     private readonly QueueSignal signal = new();
+    private readonly bool ownsDatabase;
 
-    public PoolNode(EnginePair engines, PoolsOptions? options = null, WriteQueueOptions? queue = null, TimeProvider? clock = null)
+    /// <param name="database">Another node's, to stand beside it.</param>
+    /// <param name="kinds">Kinds of pools whose modules it runs; null: the plain one.</param>
+    public PoolNode(
+        EnginePair engines, PoolsOptions? options = null, WriteQueueOptions? queue = null, TimeProvider? clock = null, Database? database = null, IReadOnlyList<IPoolKind>? kinds = null)
     {
+        kinds ??= [new PlainKind()];
         var redis = Redis = engines.Redis;
         Queue = queue ?? new WriteQueueOptions();
         var time = clock ?? TimeProvider.System;
-        Database = new Database(engines.Sql, folder.Path);
-        Migrations.Run(Database, typeof(Database).Assembly);
-        Ids = new ClaimIds(nodeId: 1, time);
+        Database = database ?? new Database(engines.Sql, folder.Path);
+        ownsDatabase = database is null;
+        if (ownsDatabase)
+        {
+            Migrations.Run(Database, typeof(Database).Assembly);
+        }
+
+        Ids = new ClaimIds(nodeId: ownsDatabase ? 1 : 2, time);
+
+        var settings = options ?? new PoolsOptions { Durability = engines.Durability };
+        Journal = new AckJournal(settings);
 
         // On the real clock even where a test turns the node's own: a rebuild waits for others, who do not know that clock.
-        Rebuilder = new PoolRebuilder(Database, redis, TimeProvider.System, NullLogger<PoolRebuilder>.Instance);
+        Rebuilder = new PoolRebuilder(Database, redis, Journal, TimeProvider.System, NullLogger<PoolRebuilder>.Instance);
         Pools = new PoolStore(Database, redis, Rebuilder, time);
         var waiters = new ClaimWaiters(Database, time);
-        Claims = new PoolClaims(Pools, redis, Rebuilder, Ids, waiters, signal, metrics, options ?? new PoolsOptions(), Queue, time);
-        Writer = new ClaimWriter(Database, Rebuilder, waiters, [], metrics, time, NullLogger<ClaimWriter>.Instance);
+        Claims = new PoolClaims(Pools, redis, Rebuilder, Ids, waiters, signal, metrics, Journal, settings, Queue, time);
+        Writer = new ClaimWriter(Database, Rebuilder, waiters, Journal, kinds, metrics, time, NullLogger<ClaimWriter>.Instance);
         Releases = new Releases(Database, redis, Claims, Rebuilder, time);
-        Audit = new PoolAudit(Database, redis, [], time);
+        Audit = new PoolAudit(Database, redis, kinds, time);
         Drain = NewDrain();
+        Keeping = new KeepAcknowledged(Journal, Database, redis, Writer, time, NullLogger<KeepAcknowledged>.Instance);
     }
 
     public RedisConnection Redis { get; }
@@ -47,6 +62,10 @@ internal sealed class PoolNode : IDisposable
     public Database Database { get; }
 
     public ClaimIds Ids { get; }
+
+    public AckJournal Journal { get; }
+
+    public KeepAcknowledged Keeping { get; }
 
     public PoolRebuilder Rebuilder { get; }
 
@@ -131,7 +150,21 @@ internal sealed class PoolNode : IDisposable
     {
         signal.Dispose();
         metrics.Dispose();
-        Database.Dispose();
+        if (ownsDatabase)
+        {
+            Database.Dispose();
+        }
+
         folder.Dispose();
+    }
+
+    /// <summary>Claims that are nothing but claims.</summary>
+    private sealed class PlainKind : IPoolKind
+    {
+        public string Kind => PoolNode.Kind;
+
+        public Task WriteAsync(DbTransaction transaction, long poolId, IReadOnlyList<Claim> claims) => Task.CompletedTask;
+
+        public Task<IReadOnlyList<AuditCheck>> AuditAsync(DbConnection snapshot, long poolId) => Task.FromResult<IReadOnlyList<AuditCheck>>([]);
     }
 }

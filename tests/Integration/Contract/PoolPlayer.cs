@@ -16,7 +16,7 @@ internal sealed class PoolPlayer(RedisConnection redis, long poolId)
 
     private static readonly RedisScript
         ClaimScript = RedisScript.Load("Claim.lua"), ReleaseScript = RedisScript.Load("Release.lua"), ConfigureScript = RedisScript.Load("Configure.lua"),
-        RebuildScript = RedisScript.Load("Rebuild.lua"), AcknowledgeScript = RedisScript.Load("Acknowledge.lua"), MoveHeadScript = RedisScript.Load("MoveHead.lua");
+        RebuildScript = RedisScript.Load("Rebuild.lua"), HandInScript = RedisScript.Load("HandIn.lua"), AcknowledgeScript = RedisScript.Load("Acknowledge.lua"), MoveHeadScript = RedisScript.Load("MoveHead.lua");
 
     private static readonly string[] Keys = ["", "key-one", "key-two", "key-three"];
 
@@ -29,7 +29,7 @@ internal sealed class PoolPlayer(RedisConnection redis, long poolId)
     /// <summary>Lets the server learn the scripts: from then on each call is one EVALSHA, sent in the order of the history.</summary>
     public static async Task TeachAsync(RedisConnection redis)
     {
-        foreach (var script in new[] { ClaimScript, ReleaseScript, ConfigureScript, RebuildScript, AcknowledgeScript, MoveHeadScript })
+        foreach (var script in new[] { ClaimScript, ReleaseScript, ConfigureScript, RebuildScript, HandInScript, AcknowledgeScript, MoveHeadScript })
         {
             await redis.Db.ExecuteAsync("SCRIPT", "LOAD", script.Text);
         }
@@ -58,7 +58,7 @@ internal sealed class PoolPlayer(RedisConnection redis, long poolId)
                 $"Call {i}, {call.What}\nexpected {call.ExpectedAnswer}\nanswered {answer}\n-- expected\n{call.ExpectedState}\n-- found\n{state}");
         }
 
-        await redis.Db.KeyDeleteAsync([keys.Meta, keys.Left, keys.Holders, keys.Log, keys.Journal, keys.Dead]);
+        await redis.Db.KeyDeleteAsync([keys.Meta, keys.Left, keys.Holders, keys.Log, keys.Journal, keys.Dead, keys.Handed]);
     }
 
     // Whatever happened: every unit is either somebody's or left.
@@ -103,6 +103,9 @@ internal sealed class PoolPlayer(RedisConnection redis, long poolId)
             case AcknowledgeStep acknowledge:
                 Acknowledge(acknowledge);
                 break;
+            case HandInStep handIn:
+                HandIn(handIn);
+                break;
             case MoveStep move:
                 Move(move);
                 break;
@@ -113,8 +116,8 @@ internal sealed class PoolPlayer(RedisConnection redis, long poolId)
     {
         var run = step.OtherLife ? OtherRun : Run;
         var wishes = step.Wishes.Select(wish => new Wish(User(wish.User), wish.Units, NewId(), Keys[wish.Key])).ToList();
-        var (letters, left, refills, details) = model.Claim(run, step.LagMax, Now, wishes);
-        Send(step, string.Join(' ', [letters, $"{left}", $"{refills}", .. details]), ClaimScript, keys.Claim, [
+        var (letters, left, refills, generation, details) = model.Claim(run, step.LagMax, Now, wishes);
+        Send(step, string.Join(' ', [letters, $"{left}", $"{refills}", $"{generation}", .. details]), ClaimScript, keys.Claim, [
             run, step.LagMax, .. wishes.SelectMany(wish => new RedisValue[] { wish.User, wish.Units, wish.Id, wish.Key })]);
     }
 
@@ -168,15 +171,22 @@ internal sealed class PoolPlayer(RedisConnection redis, long poolId)
     private void Thaw(string token, PoolSettings settings)
     {
         var left = settings.Capacity - model.ActiveUnits;
-        Send($"thaw by {token}", $"{model.Thaw(token, Run, settings, left, refillsMin: clock / 50_000)}", RebuildScript, keys.Rebuild, [
-            "thaw", token, Run, settings.Version, settings.Gate, settings.OpensAt, settings.ClosesAt, settings.Limit, settings.Capacity, left, clock / 50_000]);
+        Send($"thaw by {token}", $"{model.Thaw(token, Run, settings, left, refillsMin: clock / 50_000, generation: clock)}", RebuildScript, keys.Rebuild, [
+            "thaw", token, Run, settings.Version, settings.Gate, settings.OpensAt, settings.ClosesAt, settings.Limit, settings.Capacity, left, clock / 50_000, clock]);
     }
 
     private void Acknowledge(AcknowledgeStep step)
     {
         var first = step.IsStale || model.Log.Count == 0 ? "1,somebody,1,1," : model.Log[0];
         var entries = Math.Clamp(model.Log.Count, 1, step.Entries);
-        Send(step, $"{model.Acknowledge(first, entries, step.JournalMax)}", AcknowledgeScript, [keys.Log, keys.Journal], [first, entries, step.JournalMax]);
+        var last = step.IsForked || model.Log.Count == 0 ? "1,somebody,2,1," : model.Log[entries - 1];
+        Send(step, $"{model.Acknowledge(first, entries, step.JournalMax, last)}", AcknowledgeScript, [keys.Log, keys.Journal], [first, entries, step.JournalMax, last]);
+    }
+
+    private void HandIn(HandInStep step)
+    {
+        var (run, entry) = (step.OtherLife ? OtherRun : Run, $"1,{User(0)},{step.Id},1,");
+        Send(step, $"{model.HandIn(run, step.Id, entry)}", HandInScript, keys.HandIn, [run, step.Id, entry]);
     }
 
     private void Move(MoveStep step)

@@ -15,6 +15,7 @@ public sealed class PoolScriptsTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.Sentinel)]
     public async Task Scripts_WhenAUserClaimsAndCancelsWithoutEnd_AgreeOnWhereItEnds(Engine engine)
     {
         var redis = (await engines.OpenAsync(engine)).Redis;
@@ -30,6 +31,7 @@ public sealed class PoolScriptsTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.Sentinel)]
     public async Task Scripts_OnRandomHistories_AgreeWithTheModel(Engine engine)
     {
         var redis = (await engines.OpenAsync(engine)).Redis;

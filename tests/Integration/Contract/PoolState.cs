@@ -16,14 +16,15 @@ internal static class PoolState
         var log = db.ListRangeAsync(keys.Log);
         var journal = db.ListRangeAsync(keys.Journal);
         var dead = db.ListRangeAsync(keys.Dead);
+        var handed = db.HashGetAllAsync(keys.Handed);
         return WriteAsync();
 
-        async Task<string> WriteAsync() => Write(Pairs(await meta), await left, Pairs(await holders), Texts(await log), Texts(await journal), Texts(await dead));
+        async Task<string> WriteAsync() => Write(Pairs(await meta), await left, Pairs(await holders), Texts(await log), Texts(await journal), Texts(await dead), Pairs(await handed));
     }
 
     public static string Write(
         IEnumerable<KeyValuePair<string, string>> meta, string? left, IEnumerable<KeyValuePair<string, string>> holders,
-        IEnumerable<string> log, IEnumerable<string> journal, IEnumerable<string> dead)
+        IEnumerable<string> log, IEnumerable<string> journal, IEnumerable<string> dead, IEnumerable<KeyValuePair<string, string>> handed)
     {
         var text = new StringBuilder();
         text.AppendJoin(' ', meta.OrderBy(field => field.Key, StringComparer.Ordinal).Select(field => $"{field.Key}={field.Value}"));
@@ -32,6 +33,7 @@ internal static class PoolState
         text.Append("\nlog ").AppendJoin(' ', log);
         text.Append("\njournal ").AppendJoin(' ', journal);
         text.Append("\ndead ").AppendJoin(' ', dead);
+        text.Append("\nhanded ").AppendJoin(' ', handed.OrderBy(claim => claim.Key, StringComparer.Ordinal).Select(claim => $"{claim.Key}:{claim.Value}"));
         return text.ToString();
     }
 

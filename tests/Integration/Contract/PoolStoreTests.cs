@@ -8,6 +8,7 @@ public sealed class PoolStoreTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.Sentinel)]
     [InlineData(Engine.MariaDb)]
     public async Task Apply_AfterAChangeInSql_IsSeenByTheNextClaim(Engine engine)
     {

@@ -1,4 +1,6 @@
+using Microsoft.Extensions.Time.Testing;
 using Sluice.Platform.Hosting;
+using Sluice.Platform.Http;
 using Sluice.Platform.Pools;
 using Sluice.Platform.WriteQueue;
 using StackExchange.Redis;
@@ -10,9 +12,56 @@ public sealed class QueueDrainTests(Engines engines)
 {
     private static readonly WriteQueueOptions Small = new() { BatchRowsMax = 8, DeadLettersMax = 1, JournalEntriesMax = 10, LagMax = 3 };
 
+    // A claim without the rows of its module would be an order that nobody ships.
+    [Theory]
+    [InlineData(Engine.Garnet)]
+    [InlineData(Engine.MariaDb)]
+    public async Task Drain_OnANodeWithoutTheModuleOfAPool_LeavesItsClaimsToTheOthers(Engine engine)
+    {
+        var pair = await engines.OpenAsync(engine);
+        using var node = new PoolNode(pair);
+        using var stranger = new PoolNode(pair, database: node.Database, kinds: []);
+        var pool = await node.OpenPoolAsync(10);
+        await node.PushAsync(pool, ("u-1", 1, null), ("u-2", 1, null));
+        await stranger.DrainAsync();
+        Assert.Empty(await node.WrittenAsync(pool));
+        Assert.Equal("other-node", (await Assert.ThrowsAsync<ProblemException>(() => stranger.Audit.RunAsync(pool))).Problem.Code);
+
+        await node.DrainAsync();
+        Assert.Equal(2, (await node.WrittenAsync(pool)).Count);
+    }
+
+    [Theory]
+    [InlineData(Engine.Garnet)]
+    [InlineData(Engine.MariaDb)]
+    public async Task Drain_OfPoolsThatClosedWithClaimsInTheirQueue_WritesThemAll(Engine engine)
+    {
+        var time = new FakeTimeProvider(TimeProvider.System.GetUtcNow());
+        using var node = new PoolNode(await engines.OpenAsync(engine), queue: new WriteQueueOptions { BatchRowsMax = 8 }, clock: time);
+        var (busy, idle) = (await node.OpenPoolAsync(30), await node.OpenPoolAsync(30));
+        await node.PushAsync(busy, [.. Enumerable.Range(0, 20).Select(user => ($"u-{user}", 1, (string?)null))]);
+        await node.Drain.RoundAsync();
+        foreach (var pool in new[] { busy, idle })
+        {
+            await node.Database.WriteAsync(transaction => PoolStore.SetGateAsync(transaction, pool, Gate.Closed));
+        }
+
+        // The one in whose queue something was is looked at until it is empty; the other one's turn comes.
+        await node.PushAsync(idle, ("u-1", 1, null));
+        time.Advance(TimeSpan.FromSeconds(1));
+        await node.DrainAsync();
+        Assert.Equal(20, (await node.WrittenAsync(busy)).Count);
+        Assert.Empty(await node.WrittenAsync(idle));
+
+        time.Advance(TimeSpan.FromSeconds(10));
+        await node.DrainAsync();
+        Assert.Single(await node.WrittenAsync(idle));
+    }
+
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.Sentinel)]
     [InlineData(Engine.MariaDb)]
     public async Task Drain_WhenTwoWorkOnOnePartition_WritesEverythingOnce(Engine engine)
     {
@@ -37,6 +86,7 @@ public sealed class QueueDrainTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.Sentinel)]
     [InlineData(Engine.MariaDb)]
     public async Task Acknowledge_AfterAnotherWorkerDid_DropsNothing(Engine engine)
     {
@@ -54,6 +104,7 @@ public sealed class QueueDrainTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.Sentinel)]
     [InlineData(Engine.MariaDb)]
     public async Task Drain_WhenPoisonIsAmongTheEntries_SetsItAsideAndWritesTheOthers(Engine engine)
     {
@@ -74,6 +125,7 @@ public sealed class QueueDrainTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.Sentinel)]
     [InlineData(Engine.MariaDb)]
     public async Task Replay_WhenTheReasonIsGone_WritesTheDeadLetters(Engine engine)
     {
@@ -119,6 +171,7 @@ public sealed class QueueDrainTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.Sentinel)]
     [InlineData(Engine.MariaDb)]
     public async Task Replay_OfAnEntryThatIsEmpty_KeepsItUntilItIsDiscarded(Engine engine)
     {
@@ -156,6 +209,7 @@ public sealed class QueueDrainTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.Sentinel)]
     [InlineData(Engine.MariaDb)]
     public async Task Drain_WhenTheDeadLettersAreFull_StopsThePartitionAndLosesNothing(Engine engine)
     {
@@ -188,6 +242,7 @@ public sealed class QueueDrainTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.Sentinel)]
     [InlineData(Engine.MariaDb)]
     public async Task Claim_WhenTheQueueIsFull_IsRefusedAndChangesNothing(Engine engine)
     {
@@ -210,6 +265,7 @@ public sealed class QueueDrainTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.Sentinel)]
     [InlineData(Engine.MariaDb)]
     public async Task Journal_KeepsTheNewestEntriesOnly(Engine engine)
     {

@@ -25,6 +25,7 @@ public sealed class RebuildTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.Sentinel)]
     [InlineData(Engine.MariaDb)]
     public async Task Rebuild_OfAnyDamage_RestoresWhatWasAccepted(Engine engine)
     {
@@ -37,6 +38,7 @@ public sealed class RebuildTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.Sentinel)]
     [InlineData(Engine.MariaDb)]
     public async Task Rebuild_WhileOthersClaimWriteAndCancel_EndsBalanced(Engine engine)
     {
@@ -98,6 +100,7 @@ public sealed class RebuildTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.Sentinel)]
     [InlineData(Engine.MariaDb)]
     public async Task Claim_WhileAnotherRebuildsThePool_WaitsForItAndIsAnswered(Engine engine)
     {
@@ -116,6 +119,7 @@ public sealed class RebuildTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.Sentinel)]
     [InlineData(Engine.MariaDb)]
     public async Task Rebuild_ThatIsSlow_IsLeftAloneAndClaimsAreToldToComeBack(Engine engine)
     {
@@ -138,6 +142,7 @@ public sealed class RebuildTests(Engines engines)
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
+    [InlineData(Engine.Sentinel)]
     [InlineData(Engine.MariaDb)]
     public async Task Claim_OnAPoolFrozenByADeadRebuilder_IsTakenWithinSeconds(Engine engine)
     {

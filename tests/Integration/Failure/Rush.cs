@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 using System.Net.Http.Headers;
 using Sluice.Tests.Integration.Servers;
 
@@ -21,6 +22,9 @@ internal sealed class Rush : IDisposable
     private readonly ConcurrentDictionary<string, bool> answered = new(StringComparer.Ordinal);
     private int next = -1;
     private int unavailable;
+    private int yours;
+    private long lastYours;
+    private long longestSilence;
 
     public Rush(SluiceServer server, Ledger ledger, IReadOnlyList<Buyer> buyers)
     {
@@ -34,6 +38,12 @@ internal sealed class Rush : IDisposable
 
     /// <summary>How often a buyer was told 503 with a time to come back.</summary>
     public int Unavailable => unavailable;
+
+    /// <summary>How often a buyer was told of a claim.</summary>
+    public int Yours => yours;
+
+    /// <summary>The longest time in which nobody was told of a claim, from the first one on.</summary>
+    public TimeSpan LongestSilence => Stopwatch.GetElapsedTime(0, longestSilence);
 
     /// <summary>Buyers that were told how it ended for them.</summary>
     public int Answered => answered.Count;
@@ -112,6 +122,8 @@ internal sealed class Rush : IDisposable
             case { Status: 200 or 201 or 202 }:
                 ledger.Acknowledge(answer.ClaimId, buyer.User, 1, key);
                 answered[buyer.User] = true;
+                Interlocked.Increment(ref yours);
+                NoteYours();
                 return Said.Yours;
             case { Status: 409, Code: "sold-out" }:
                 answered.TryAdd(buyer.User, false);
@@ -122,6 +134,16 @@ internal sealed class Rush : IDisposable
             default:
                 ledger.Fault($"{buyer.User} was told {answer.Status} {answer.Text} (Retry-After: {answer.RetryAfter})");
                 return Said.Other;
+        }
+    }
+
+    private void NoteYours()
+    {
+        var now = Stopwatch.GetTimestamp();
+        var last = Interlocked.Exchange(ref lastYours, now);
+        for (var longest = Volatile.Read(ref longestSilence); last != 0 && now - last > longest; longest = Volatile.Read(ref longestSilence))
+        {
+            Interlocked.CompareExchange(ref longestSilence, now - last, longest);
         }
     }
 

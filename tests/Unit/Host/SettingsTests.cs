@@ -70,7 +70,7 @@ public sealed class SettingsTests
     [InlineData("Pools:SoldOutBelief", "soon", "a time such as 00:00:05")]
     [InlineData("Pools:SoldOutBelief", "99999999.00:00:00", "a time such as 00:00:05")]
     [InlineData("Redis:AcceptWeakDurability", "perhaps", "true or false")]
-    [InlineData("Pools:Durability", "Strong", "one of Logged, Committed")]
+    [InlineData("Pools:Durability", "Strong", "one of Logged, Replicated, Committed")]
     public void Load_WhatCannotBeRead_IsRefusedWithWhatCan(string key, string value, string wanted) =>
         Assert.StartsWith($"{key}: '{value}' is not {wanted}", Refusal((key, value)), StringComparison.Ordinal);
 
@@ -94,6 +94,34 @@ public sealed class SettingsTests
     [InlineData("hunter2", "Sql:Connection: '…' is out of bounds; write 'embedded', or Server=…;Port=…;User ID=…;Password=…;Database=…")]
     [InlineData("Server=db;User ID=sluice;Password=hunter2;Database=shop;Colour=red", "Sql:Connection: '…' is out of bounds; write 'embedded', or Server=…;Port=…;User ID=…;Password=…;Database=…")]
     public void Load_AConnectionStringThatIsNone_IsRefusedAndNotShown(string value, string says) => Assert.Equal(says, Refusal(("Sql:Connection", value)));
+
+    [Theory]
+    [InlineData("embedded")]
+    [InlineData("shop:6379,user=sluice,password=hunter2,ssl=true")]
+    [InlineData("a:26379,b:26379,c:26379,serviceName=shop,password=hunter2")]
+    [InlineData("10.0.0.1:26379,10.0.0.2:26379,10.0.0.3:26379,10.0.0.4:26379,10.0.0.5:26379,serviceName=shop")]
+    public void Load_AConnectionStringOfRedis_IsTaken(string value) => Assert.Equal(value, Load(("Redis:Connection", value)).Get<RedisOptions>().Connection);
+
+    [Theory]
+    [InlineData("a:6379,b:6379")]
+    [InlineData("a:26379,b:26379,serviceName=shop")]
+    [InlineData("a:26379,a:26379,b:26379,serviceName=shop")]
+    [InlineData("a,b,c,serviceName=shop")]
+    [InlineData("a:6379,colour=red")]
+    [InlineData("serviceName=shop")]
+    public void Load_AConnectionStringOfRedisThatIsNoneOrNamesTooFew_IsRefused(string value) => Assert.Equal(
+        "Redis:Connection: '…' is out of bounds; write 'embedded', or host:port,… of one server, or host:port,host:port,host:port,serviceName=… of at least three Sentinels",
+        Refusal(("Redis:Connection", value)));
+
+    [Theory]
+    [InlineData("embedded", "", true, "Pools:Durability: 'Replicated' needs a Redis server with replicas, and Redis:Connection is 'embedded'")]
+    [InlineData("shop:6379", "hunter2", false, "Redis:SentinelUser, Redis:SentinelPassword: Redis:Connection names no Sentinels (it has no serviceName=…)")]
+    [InlineData("a:26379,b:26379,c:26379,serviceName=shop", "hunter2", true, null)]
+    public void Contradictions_OfRedisSettings_AreSaid(string connection, string password, bool replicated, string? says) =>
+        Assert.Equal(says, new RedisOptions { Connection = connection, SentinelPassword = password }.Contradictions(replicated).SingleOrDefault());
+
+    [Fact]
+    public void Load_APassword_IsNotShown() => Assert.Equal("Redis:SentinelPassword = …", Assert.Single(Load(("Redis:SentinelPassword", "hunter2")).NotDefault));
 
     [Theory]
     [InlineData("Embedded")]

@@ -1,0 +1,181 @@
+using System.Globalization;
+using Dapper;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Sluice.Platform.Hosting;
+using Sluice.Platform.Redis;
+using Sluice.Platform.Sql;
+using StackExchange.Redis;
+
+namespace Sluice.Platform.Pools;
+
+/// <summary>
+/// Keeps what this node has acknowledged until SQL has it: hands it in to whoever rebuilds a pool, brings back what a rebuild did not know of, and lets go of what is written.
+/// Runs on every node that answers claims.
+/// </summary>
+public sealed partial class KeepAcknowledged(
+    AckJournal journal, Database database, RedisConnection redis, ClaimWriter writer, TimeProvider time, ILogger<KeepAcknowledged> log)
+    : BackgroundService
+{
+    private const int PerCallMax = 1_000;
+
+    // Far shorter than a rebuild waits for what is handed in.
+    private static readonly TimeSpan Round = TimeSpan.FromMilliseconds(100), SettleRound = TimeSpan.FromSeconds(1);
+
+    private static readonly RedisScript HandInScript = RedisScript.Load("HandIn.lua");
+
+    private long settledAt;
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        await Task.Yield();
+        var failing = false;
+        while (!stoppingToken.IsCancellationRequested)
+        {
+            try
+            {
+                await RoundAsync();
+                failing = false;
+            }
+            catch (Exception e)
+            {
+                // The edge of the process: an engine is away. Said once; the next round goes on where this one stopped.
+                if (!failing)
+                {
+                    LogFailed(log, e is DependencyUnavailableException ? null : e, e.Message);
+                }
+
+                failing = true;
+            }
+
+            await Task.Delay(Round, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    /// <summary>One look at each pool of which claims are kept.</summary>
+    internal async Task RoundAsync()
+    {
+        if (journal.TakeUnkept() is > 0 and var unkept)
+        {
+            LogUnkept(log, unkept, journal.Count);
+        }
+
+        if (journal.Count == 0)
+        {
+            return;
+        }
+
+        var run = await redis.RunAsync();
+        var asked = journal.Waiting.Select(pool => (Pool: pool, Meta: LookAsync(pool.PoolId))).ToList();
+        await Task.WhenAll(asked.Select(pool => pool.Meta));
+        foreach (var (pool, meta) in asked)
+        {
+            var look = await meta;
+            if (look.Run != run || look.Freeze.Length > 0)
+            {
+                await HandInAsync(pool, run, look);
+            }
+            else
+            {
+                pool.HandedTo = null;
+                if (look.Generation != pool.Generation)
+                {
+                    await CheckAsync(pool, run, look);
+                }
+            }
+        }
+
+        if (time.GetElapsedTime(settledAt) > SettleRound)
+        {
+            settledAt = time.GetTimestamp();
+            await SettleAsync();
+        }
+    }
+
+    // Once for each freeze, and once before it: nothing is acknowledged meanwhile.
+    private async Task HandInAsync(AckJournal.PoolAcks pool, string run, Look look)
+    {
+        if (pool.HandedTo == (run, look.Freeze))
+        {
+            return;
+        }
+
+        foreach (var chunk in pool.Claims().Chunk(PerCallMax))
+        {
+            await redis.RunScriptAsync(HandInScript, new PoolKeys(pool.PoolId).HandIn, [run, .. chunk.SelectMany(claim => new RedisValue[] { claim.Id, ClaimEntry.ToQueue(claim) })]);
+        }
+
+        pool.HandedTo = (run, look.Freeze);
+    }
+
+    // The pool was rebuilt, here or elsewhere. Usually it has everything; what it does not have came too late to be counted, and is brought back now.
+    private async Task CheckAsync(AckJournal.PoolAcks pool, string run, Look look)
+    {
+        var (claims, before) = pool.BeginCheck(look.Generation);
+        var isDone = false;
+        try
+        {
+            var missing = await MissingAsync(pool.PoolId, claims);
+            if (await LookAsync(pool.PoolId) is var now && now == look && now.Run == run)
+            {
+                // What was brought back and is missing again has no place any more: its user has asked again meanwhile and has another claim.
+                pool.Forget(missing.Where(claim => pool.BroughtBack.Contains(claim.Id)).Select(claim => claim.Id));
+                missing.RemoveAll(claim => pool.BroughtBack.Contains(claim.Id));
+                pool.BroughtBack.Clear();
+                isDone = missing.Count == 0 || await writer.BringBackAsync(pool.PoolId, missing);
+                pool.BroughtBack.UnionWith(missing.Select(claim => claim.Id));
+            }
+        }
+        finally
+        {
+            if (!isDone)
+            {
+                pool.Uncheck(before);
+            }
+        }
+    }
+
+    // What Redis does not know as its user's. What SQL has stands with its user too, in a pool that is open.
+    private async Task<List<Claim>> MissingAsync(long poolId, IReadOnlyList<Claim> claims)
+    {
+        var missing = new List<Claim>();
+        foreach (var chunk in claims.Chunk(PerCallMax))
+        {
+            var held = await redis.GuardAsync(db => db.HashGetAsync(new PoolKeys(poolId).Holders, [.. chunk.Select(claim => (RedisValue)claim.UserId)]));
+            missing.AddRange(chunk.Where((claim, i) => !ClaimEntry.FromHolder(held[i].ToString()).Any(other => other.Id == claim.Id)));
+        }
+
+        return missing;
+    }
+
+    // Workers of this process say what they have written; what others have written is found here.
+    private async Task SettleAsync()
+    {
+        foreach (var pool in journal.Waiting)
+        {
+            int written, looked;
+            do
+            {
+                var ids = pool.Next(PerCallMax);
+                var found = (await database.ReadAsync(connection => connection.QueryAsync<long>("SELECT id FROM claims WHERE id IN @ids", new { ids = SqlList.Of(ids) }))).AsList();
+                pool.Forget(found);
+                (looked, written) = (ids.Count, found.Count);
+            }
+            while (looked == PerCallMax && written * 2 > looked);
+        }
+    }
+
+    private async Task<Look> LookAsync(long poolId)
+    {
+        var meta = await redis.GuardAsync(db => db.HashGetAsync(new PoolKeys(poolId).Meta, ["run", "frozen", "generation"]));
+        return new(meta[0], meta[1].ToString(), meta[2].IsNull ? 0 : long.Parse(meta[2].ToString(), CultureInfo.InvariantCulture));
+    }
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "Keeping what was acknowledged failed, trying again: {Says}")]
+    private static partial void LogFailed(ILogger log, Exception? error, string says);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "{Count} acknowledged claims are in Redis only: {Kept} wait for SQL already (Pools:AckJournalClaimsMax)")]
+    private static partial void LogUnkept(ILogger log, int count, int kept);
+
+    private sealed record Look(string? Run, string Freeze, long Generation);
+}
