@@ -73,7 +73,7 @@ internal sealed class SaleBoard
         var rows = (await database.ReadAsync(connection => connection.QueryAsync<FlashSale, Pool, (FlashSale Sale, Pool Pool)>(
             $"SELECT {FlashSale.Columns}, p.id AS Id, p.kind AS Kind, p.title AS Title, p.initial_units AS InitialUnits, p.capacity_units AS CapacityUnits, " +
             "p.claimed_units AS ClaimedUnits, p.per_user_limit AS PerUserLimit, p.gate AS Gate, p.opens_at AS OpensAt, p.closes_at AS ClosesAt, p.version AS Version, " +
-            $"p.applied_version AS AppliedVersion, p.generation AS Generation, p.created_at AS CreatedAt FROM flash_sales s JOIN pools p ON p.id = s.id {which}",
+            $"p.applied_version AS AppliedVersion, p.generation AS Generation, p.created_at AS CreatedAt, p.set_aside_units AS SetAsideUnits, p.sold_aside_units AS SoldAsideUnits FROM flash_sales s JOIN pools p ON p.id = s.id {which}",
             (sale, pool) => (sale, pool),
             parameters))).AsList();
         var left = await LeftUnitsAsync(rows.ConvertAll(row => row.Pool));

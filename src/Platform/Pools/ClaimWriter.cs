@@ -109,6 +109,26 @@ public sealed partial class ClaimWriter(
         return true;
     }
 
+    /// <summary>
+    /// Writes what this node has acknowledged, past the queue, because that is out of reach. When the queue is back and delivers it again, it is found by its id.
+    /// </summary>
+    /// <exception cref="DependencyUnavailableException">SQL is away too.</exception>
+    internal async Task WriteAcknowledgedAsync(long poolId, List<Claim> claims)
+    {
+        // May run again: a claim that is written is found by its id.
+        var rejected = await database.WriteAsync(transaction => WriteAsync(transaction, poolId, generation: null, claims), LostCommit.RunAgain) ?? 0;
+        journal.Forget(poolId, claims.Select(claim => claim.Id));
+        waiters.Announce(claims);
+        metrics.Committed(claims.Count - rejected, rejected);
+    }
+
+    /// <summary>Tells those who wait, and the metrics, of claims that another one's transaction has written.</summary>
+    internal void Announce(List<Claim> claims)
+    {
+        waiters.Announce(claims);
+        metrics.Committed(claims.Count, 0);
+    }
+
     /// <summary>Brings claims back that Redis has forgotten, as far as there is room; what finds none is recorded as rejected. Idempotent.</summary>
     /// <returns>False: another process is rebuilding the pool. Call again.</returns>
     /// <exception cref="DependencyUnavailableException">SQL or Redis went away: call again.</exception>
@@ -138,16 +158,17 @@ public sealed partial class ClaimWriter(
         }
     }
 
+    /// <param name="generation">Of the pool, from before the peek; null: the claims are not from a queue.</param>
     /// <returns>
     /// How many claims SQL refused, now or when they were delivered before: above the capacity or the user's limit.
     /// Null: the pool was rebuilt since <paramref name="generation"/>, and nothing was done.
     /// </returns>
-    private async Task<int?> WriteAsync(DbTransaction transaction, long poolId, long generation, List<Claim> claims)
+    internal async Task<int?> WriteAsync(DbTransaction transaction, long poolId, long? generation, List<Claim> claims)
     {
         var connection = transaction.Connection!;
         // The pool's row first, and until the commit: capacity, count, places and generation stay what they are now, and of two workers one waits here.
         var pool = await connection.QuerySingleAsync<Pool>($"SELECT {Pool.Columns} FROM pools WHERE id = @poolId{Dialect.ForUpdate(transaction)}", new { poolId }, transaction);
-        if (pool.Generation != generation)
+        if (generation is { } known && pool.Generation != known)
         {
             return null;
         }

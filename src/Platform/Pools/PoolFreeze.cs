@@ -56,7 +56,7 @@ internal sealed class PoolFreeze : IAsyncDisposable
     {
         await DemandAsync([
             "thaw", token, run, pool.Version, PoolStore.GateName(pool.Gate), PoolStore.Optional(pool.OpensAt), PoolStore.Optional(pool.ClosesAt),
-            pool.PerUserLimit, pool.CapacityUnits, left, refillsMin, pool.Generation]);
+            pool.PerUserLimit, pool.RedisUnits, left, refillsMin, pool.Generation]);
         thawed = true;
     }
 

@@ -38,6 +38,7 @@ public sealed partial class PoolKeeper(
                 }
 
                 ready |= await RebuildStrangersAsync();
+                await GiveLastUnitsAsync();
                 idle = await pools.ApplyPendingAsync() + await releases.ReturnPendingAsync() == 0;
             }
             catch (Exception e)
@@ -84,6 +85,20 @@ public sealed partial class PoolKeeper(
         }
 
         return complete;
+    }
+
+    // What is set aside is of use as long as there is a rush to go on without Redis. When Redis has less than that itself, it gets it.
+    private async Task GiveLastUnitsAsync()
+    {
+        var setAside = (await database.ReadAsync(connection => connection.QueryAsync<(long Id, long Units)>(
+            "SELECT id, set_aside_units FROM pools WHERE gate = @open AND set_aside_units > 0 AND sold_aside_units = 0", new { open = Gate.Open }))).AsList();
+        foreach (var (id, units) in setAside)
+        {
+            if (await redis.GuardAsync(db => db.StringGetAsync(new PoolKeys(id).Left)) is { IsNull: false } left && (long)left < units)
+            {
+                await pools.GiveSetAsideAsync(id);
+            }
+        }
     }
 
     // Should the clock have been set back while this node was down, no id is given out twice.

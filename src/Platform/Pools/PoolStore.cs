@@ -19,15 +19,16 @@ public sealed class PoolStore(Database database, RedisConnection redis, PoolRebu
     private static readonly RedisScript ConfigureScript = RedisScript.Load("Configure.lua");
 
     /// <summary>Adds a pool in the caller's transaction. It takes no claims until <see cref="ApplyAsync"/> has brought it to Redis.</summary>
+    /// <param name="setAsideUnits">Of the units, those that SQL sells should Redis be away, 0 – <paramref name="units"/>.</param>
     public async Task<Pool> CreateAsync(
-        DbTransaction transaction, long id, string kind, string title, long units, long perUserLimit, Gate gate, DateTimeOffset? opensAt, DateTimeOffset? closesAt)
+        DbTransaction transaction, long id, string kind, string title, long units, long perUserLimit, Gate gate, DateTimeOffset? opensAt, DateTimeOffset? closesAt, long setAsideUnits = 0)
     {
         var pool = new Pool(
             id, kind, title, units, units, 0, perUserLimit, gate, opensAt?.ToUnixTimeMilliseconds(), closesAt?.ToUnixTimeMilliseconds(),
-            Version: 1, AppliedVersion: 0, Generation: 0, time.GetUtcNow().ToUnixTimeMilliseconds());
+            Version: 1, AppliedVersion: 0, Generation: 0, time.GetUtcNow().ToUnixTimeMilliseconds(), setAsideUnits, SoldAsideUnits: 0);
         await transaction.Connection!.ExecuteAsync(
-            "INSERT INTO pools (id, kind, title, initial_units, capacity_units, claimed_units, per_user_limit, gate, opens_at, closes_at, version, applied_version, created_at) " +
-            "VALUES (@Id, @Kind, @Title, @InitialUnits, @CapacityUnits, 0, @PerUserLimit, @Gate, @OpensAt, @ClosesAt, @Version, @AppliedVersion, @CreatedAt)",
+            "INSERT INTO pools (id, kind, title, initial_units, capacity_units, claimed_units, per_user_limit, gate, opens_at, closes_at, version, applied_version, created_at, set_aside_units) " +
+            "VALUES (@Id, @Kind, @Title, @InitialUnits, @CapacityUnits, 0, @PerUserLimit, @Gate, @OpensAt, @ClosesAt, @Version, @AppliedVersion, @CreatedAt, @SetAsideUnits)",
             pool,
             transaction);
         return pool;
@@ -72,6 +73,16 @@ public sealed class PoolStore(Database database, RedisConnection redis, PoolRebu
         return true;
     }
 
+    /// <summary>
+    /// Gives what is still set aside to Redis, for a pool that has not much else left: the last units are sold where everybody asks. SQL gives up first; <see cref="ApplyPendingAsync"/> brings it to Redis.
+    /// A crash in between hides the units until then, and never doubles them.
+    /// </summary>
+    /// <returns>False when SQL has sold of them since the last rebuild, which has to come first.</returns>
+    public Task<bool> GiveSetAsideAsync(long id) => database.WriteAsync(
+        async transaction => await transaction.Connection!.ExecuteAsync(
+            "UPDATE pools SET set_aside_units = 0, version = version + 1 WHERE id = @id AND set_aside_units > 0 AND sold_aside_units = 0", new { id }, transaction) == 1,
+        LostCommit.RunAgain);
+
     /// <summary>Brings Redis to the settings in SQL. Idempotent; answers when claims see them.</summary>
     /// <exception cref="DependencyUnavailableException">Not now; <see cref="ApplyPendingAsync"/> will.</exception>
     public async Task ApplyAsync(long id)
@@ -81,7 +92,7 @@ public sealed class PoolStore(Database database, RedisConnection redis, PoolRebu
         for (var tries = 1; ; tries++)
         {
             var answer = (string?)await redis.RunScriptAsync(ConfigureScript, keys.Configure, [
-                await redis.RunAsync(), pool.Version, GateName(pool.Gate), Optional(pool.OpensAt), Optional(pool.ClosesAt), pool.PerUserLimit, pool.CapacityUnits]);
+                await redis.RunAsync(), pool.Version, GateName(pool.Gate), Optional(pool.OpensAt), Optional(pool.ClosesAt), pool.PerUserLimit, pool.RedisUnits]);
             if (answer is "A" or "O" || await (answer == "M" ? rebuilder.RebuildAsync(id) : rebuilder.TakeOverAsync(id)) is not null)
             {
                 break;

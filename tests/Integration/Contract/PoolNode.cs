@@ -47,8 +47,10 @@ internal sealed class PoolNode : IDisposable
         Rebuilder = new PoolRebuilder(Database, redis, Journal, TimeProvider.System, NullLogger<PoolRebuilder>.Instance);
         Pools = new PoolStore(Database, redis, Rebuilder, time);
         var waiters = new ClaimWaiters(Database, time);
-        Claims = new PoolClaims(Pools, redis, Rebuilder, Ids, waiters, signal, metrics, Journal, settings, Queue, time);
         Writer = new ClaimWriter(Database, Rebuilder, waiters, Journal, kinds, metrics, time, NullLogger<ClaimWriter>.Instance);
+        Sql = new SqlClaims(Database, Writer, settings, time);
+        Away = new RedisAway(redis, Database, Rebuilder, Writer, Journal, settings, time, NullLogger<RedisAway>.Instance);
+        Claims = new PoolClaims(Pools, redis, Rebuilder, Ids, waiters, signal, metrics, Journal, Away, Sql, settings, Queue, time);
         Releases = new Releases(Database, redis, Claims, Rebuilder, time);
         Audit = new PoolAudit(Database, redis, kinds, time);
         Drain = NewDrain();
@@ -77,6 +79,11 @@ internal sealed class PoolNode : IDisposable
 
     public Releases Releases { get; }
 
+    /// <summary>The engine without Redis.</summary>
+    public SqlClaims Sql { get; }
+
+    public RedisAway Away { get; }
+
     public PoolAudit Audit { get; }
 
     public QueueDrain Drain { get; }
@@ -85,10 +92,10 @@ internal sealed class PoolNode : IDisposable
     public QueueDrain NewDrain(IQueueUse? use = null) => new(use ?? Writer, Redis, signal, Queue, TimeProvider.System, NullLogger<QueueDrain>.Instance);
 
     /// <summary>A pool that takes claims. The id is nobody else's.</summary>
-    public async Task<long> OpenPoolAsync(long units, long limit = 1, bool apply = true)
+    public async Task<long> OpenPoolAsync(long units, long limit = 1, bool apply = true, long setAside = 0)
     {
         var id = Engines.NextPoolId();
-        await Database.WriteAsync(transaction => Pools.CreateAsync(transaction, id, Kind, "A pool", units, limit, Gate.Open, opensAt: null, closesAt: null));
+        await Database.WriteAsync(transaction => Pools.CreateAsync(transaction, id, Kind, "A pool", units, limit, Gate.Open, opensAt: null, closesAt: null, setAside));
         if (apply)
         {
             await Pools.ApplyAsync(id);
@@ -149,6 +156,8 @@ internal sealed class PoolNode : IDisposable
     public void Dispose()
     {
         signal.Dispose();
+        Sql.Dispose();
+        Away.Dispose();
         metrics.Dispose();
         if (ownsDatabase)
         {

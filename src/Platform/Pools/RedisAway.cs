@@ -1,0 +1,125 @@
+using Dapper;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Sluice.Platform.Hosting;
+using Sluice.Platform.Redis;
+using Sluice.Platform.Sql;
+
+namespace Sluice.Platform.Pools;
+
+/// <summary>
+/// Decides on this node who answers claims: Redis, or, when that has been away for <see cref="PoolsOptions.DegradeAfter"/>, SQL with what pools have set aside for it. Runs on every node that answers claims.
+/// </summary>
+/// <remarks>
+/// Nodes need not agree: each engine sells from units of its own, so a node that is cut off from Redis alone does no harm to what the others sell. docs/adr/0012.
+/// Before SQL sells, this node writes what it has acknowledged; before Redis sells again, pools of which SQL has sold are rebuilt, so that Redis knows whose these units are.
+/// </remarks>
+public sealed partial class RedisAway(
+    RedisConnection redis, Database database, PoolRebuilder rebuilder, ClaimWriter writer, AckJournal journal, PoolsOptions options, TimeProvider time, ILogger<RedisAway> log)
+    : BackgroundService
+{
+    private const int PerCallMax = 1_000;
+
+    private static readonly TimeSpan Round = TimeSpan.FromMilliseconds(250);
+
+    private volatile bool sqlSells;
+    private long? awaySince;
+
+    /// <summary>Ask SQL, not Redis. One read of memory.</summary>
+    public bool SqlSells => sqlSells;
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        await Task.Yield();
+        while (!stoppingToken.IsCancellationRequested)
+        {
+            try
+            {
+                await RoundAsync();
+            }
+            catch (Exception e)
+            {
+                // The edge of the process: SQL is away too, or Redis went away again. The next round goes on where this one stopped.
+                LogFailed(log, e is DependencyUnavailableException ? null : e, e.Message);
+            }
+
+            await Task.Delay(Round, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    /// <summary>One look at Redis, and what follows from it.</summary>
+    internal async Task RoundAsync()
+    {
+        if (await IsThereAsync())
+        {
+            awaySince = null;
+            if (sqlSells && await BringBackAsync())
+            {
+                sqlSells = false;
+                LogBack(log);
+            }
+
+            return;
+        }
+
+        awaySince ??= time.GetTimestamp();
+        if (time.GetElapsedTime(awaySince.Value) < options.DegradeAfter)
+        {
+            return;
+        }
+
+        // Also in later rounds: an answer of Redis that was on its way when it went.
+        await WriteAcknowledgedAsync();
+        if (!sqlSells)
+        {
+            sqlSells = true;
+            LogAway(log, options.DegradeAfter);
+        }
+    }
+
+    private async Task<bool> IsThereAsync()
+    {
+        try
+        {
+            await redis.GuardAsync(db => db.PingAsync());
+            await redis.RunAsync();
+            return true;
+        }
+        catch (DependencyUnavailableException)
+        {
+            return false;
+        }
+    }
+
+    private async Task WriteAcknowledgedAsync()
+    {
+        foreach (var poolId in journal.Waiting.Select(pool => pool.PoolId))
+        {
+            foreach (var claims in journal.Claims(poolId).Chunk(PerCallMax))
+            {
+                await writer.WriteAcknowledgedAsync(poolId, [.. claims]);
+            }
+        }
+    }
+
+    // Redis does not know whose the units are that SQL has sold: a user's limit and keys would not count there.
+    private async Task<bool> BringBackAsync()
+    {
+        var complete = true;
+        foreach (var poolId in await database.ReadAsync(connection => connection.QueryAsync<long>("SELECT id FROM pools WHERE sold_aside_units > 0")))
+        {
+            complete &= await rebuilder.RebuildAsync(poolId) is not null;
+        }
+
+        return complete;
+    }
+
+    [LoggerMessage(Level = LogLevel.Critical, Message = "Redis has been away for {After}: SQL sells what pools have set aside for that, claims of other pools are refused")]
+    private static partial void LogAway(ILogger log, TimeSpan after);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "Redis is back, and knows what SQL has sold meanwhile: it takes the claims again")]
+    private static partial void LogBack(ILogger log);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "Going over between Redis and SQL failed, trying again: {Says}")]
+    private static partial void LogFailed(ILogger log, Exception? error, string says);
+}
