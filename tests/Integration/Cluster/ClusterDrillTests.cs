@@ -90,6 +90,23 @@ public sealed class ClusterDrillTests(ITestOutputHelper output)
         Assert.Equal(written, File.GetLastWriteTimeUtc(file));
     }
 
+    [Fact]
+    public async Task RedisPrimary_KilledAndBackAsAReplica_LosesNothingUnattended()
+    {
+        await using var host = await OneHost.StartAsync("single", "sentinel");
+        var crowd = await DrillAsync(host, async () =>
+        {
+            await host.DoAsync("kill", "redis-1");
+
+            // Back at once: the worst moment, in which the Sentinels may not have noticed yet. It waits for them, and follows.
+            await host.DoAsync("start", "redis-1");
+        });
+        output.WriteLine($"the Redis primary killed: {crowd.LongestGap.TotalSeconds:0.0} s without any good answer");
+        var status = await host.StatusAsync();
+        Assert.Equal("redis replica", (string?)status["members"]!.AsArray().Single(member => (string)member!["name"]! == "redis-1")!["role"]);
+        await Eventually.TrueAsync(async () => OneHost.HealthOf(await host.StatusAsync(), "redis-1") == "ok", "the former primary follows");
+    }
+
     [Theory]
     [InlineData("kill")]
     [InlineData("hang")]
