@@ -101,7 +101,7 @@ public sealed class ClusterDrillTests(ITestOutputHelper output)
             // Back at once: the worst moment, in which the Sentinels may not have noticed yet. It waits for them, and follows.
             await host.DoAsync("start", "redis-1");
         });
-        output.WriteLine($"the Redis primary killed: {crowd.LongestGap.TotalSeconds:0.0} s without any good answer");
+        output.WriteLine($"the Redis primary killed: {crowd.LongestClaimGap.TotalSeconds:0.0} s without an answer to a claim");
         var status = await host.StatusAsync();
         Assert.Equal("redis replica", (string?)status["members"]!.AsArray().Single(member => (string)member!["name"]! == "redis-1")!["role"]);
         await Eventually.TrueAsync(async () => OneHost.HealthOf(await host.StatusAsync(), "redis-1") == "ok", "the former primary follows");
