@@ -35,7 +35,7 @@ public sealed class Engines : IAsyncDisposable
     private readonly Lazy<Task<RedisConnection>> garnet;
     private readonly Lazy<Task<RedisServer>> redisServer = new(RedisServer.StartAsync);
     private readonly Lazy<Task<RedisConnection>> redis;
-    private readonly Lazy<Task<MariaDbServer>> mariaDb = new(MariaDbServer.StartAsync);
+    private readonly Lazy<Task<MariaDbServer>> mariaDb = new(() => MariaDbServer.StartAsync());
 
     public Engines()
     {
