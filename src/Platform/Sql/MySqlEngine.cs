@@ -38,6 +38,7 @@ internal sealed class MySqlEngine : ISqlEngine
         [1020] = SqlFailure.TakenBack, // a row changed since this transaction's snapshot
         [1205] = SqlFailure.TakenBack, // lock wait timeout: the statement only, but we roll the rest back
         [1213] = SqlFailure.TakenBack, // deadlock; on Galera also a conflict that the commit finds
+        [1412] = SqlFailure.TakenBack, // a table was altered since this transaction's snapshot
         [1613] = SqlFailure.TakenBack, // XA: rolled back, took too long
         [1614] = SqlFailure.TakenBack, // XA: rolled back, deadlock
 

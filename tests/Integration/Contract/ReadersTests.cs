@@ -28,6 +28,7 @@ public sealed class ReadersTests(ReplicatedMariaDb servers) : IClassFixture<Repl
     public async Task Read_WhoseReaderStandsStill_SeesTheOwnWriteAtTheWriter()
     {
         using var database = await OpenAsync();
+        await WhenReadersAnswerAsync(database);
         await servers.Replica.DoAsync("STOP SLAVE SQL_THREAD");
         try
         {
