@@ -67,7 +67,7 @@ public sealed class PoolAudit(Database database, RedisConnection redis, IEnumera
         {
             var pool = await connection.QuerySingleOrDefaultAsync<Pool?>($"SELECT {Pool.Columns} FROM pools WHERE id = @poolId", new { poolId });
             return pool is null ? null : await CountAsync(connection, pool);
-        });
+        }, ReadFrom.Reader);
         if (sql is null)
         {
             return null;

@@ -42,7 +42,7 @@ public sealed class Engines : IAsyncDisposable
     private readonly Lazy<Task<RedisConnection>> redis;
     private readonly Lazy<Task<RedisGroup>> group = new(RedisGroup.StartAsync);
     private readonly Lazy<Task<RedisConnection>> sentinel;
-    private readonly Lazy<Task<MariaDbServer>> mariaDb = new(MariaDbServer.StartAsync);
+    private readonly Lazy<Task<MariaDbServer>> mariaDb = new(() => MariaDbServer.StartAsync());
 
     public Engines()
     {

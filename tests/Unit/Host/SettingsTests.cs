@@ -134,6 +134,28 @@ public sealed class SettingsTests
     }
 
     [Fact]
+    public void Load_AListOfConnectionStrings_IsTakenInTheOrderOfItsNumbersAndNotShown()
+    {
+        var servers = Enumerable.Range(0, 12).Select(i => $"Server=db{i};User ID=sluice;Password=hunter2;Database=shop").ToList();
+        var settings = Load([.. servers.Select((server, i) => ($"Sql:Readers:{i}", server)).Reverse()]);
+        Assert.Equal(servers, settings.Get<SqlOptions>().Readers);
+        Assert.Equal("Sql:Readers = …", Assert.Single(settings.NotDefault));
+    }
+
+    [Theory]
+    [InlineData("Sql:Readers", "Sql:Readers: there is no such setting; did you mean Sql:Readers:0?")]
+    [InlineData("Sql:Readers:first", "Sql:Readers:first: there is no such setting")]
+    [InlineData("Sql:Connection:0", "Sql:Connection:0: there is no such setting; did you mean Sql:Connection?")]
+    public void Load_AListThatIsNoneOrNoListAtAll_IsRefused(string key, string says) => Assert.Equal(says, Refusal((key, "Server=db;User ID=sluice;Password=hunter2;Database=shop")));
+
+    [Theory]
+    [InlineData("embedded")]
+    [InlineData("Server=db;Password=hunter2")]
+    public void Load_AListWithAnElementThatIsNoServer_IsRefusedAndNotShown(string value) => Assert.Equal(
+        "Sql:Readers: '…' is out of bounds; write Server=…;Port=…;User ID=…;Password=…;Database=… into each, 16 at most",
+        Refusal(("Sql:Readers:0", "Server=db;User ID=sluice;Password=hunter2;Database=shop"), ("Sql:Readers:1", value)));
+
+    [Fact]
     public void Load_EverySettingOfTheNode_HasADefaultWithinItsBounds() => Assert.All(Node.Sections, section =>
     {
         var options = Activator.CreateInstance(section.Value)!;
