@@ -6,7 +6,7 @@ using Sluice.Tests.Integration.Servers;
 namespace Sluice.Tests.Integration.Cluster;
 
 /// <summary><c>sluice cluster</c> as a person uses it.</summary>
-[Collection(Drills.Name)]
+[Collection(Clusters.Name)]
 public sealed class ClusterCommandsTests(ITestOutputHelper output)
 {
     [Fact]

@@ -7,7 +7,7 @@ namespace Sluice.Tests.Integration.Cluster;
 /// A real cluster under a crowd: nginx, two API nodes, a worker, an ops node, Redis and MariaDB. Whatever is restarted or killed, what was acknowledged is there afterwards, once; the time without
 /// service is printed and stands in docs/failure-modes.md.
 /// </summary>
-[Collection(Drills.Name)]
+[Collection(Clusters.Name)]
 public sealed class ClusterDrillTests(ITestOutputHelper output)
 {
     private const int Stock = 12_000, KeyedBuyers = 9_000, UnkeyedBuyers = 3_000;
