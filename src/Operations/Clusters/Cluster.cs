@@ -236,7 +236,7 @@ internal sealed class Cluster(ClusterFolder folder, Action<string> say)
             ? port
             : throw new DependencyUnavailableException("cluster", string.Create(CultureInfo.InvariantCulture, $"no port from {from} on is free."));
 
-    private static bool IsFree(int port)
+    internal static bool IsFree(int port)
     {
         try
         {

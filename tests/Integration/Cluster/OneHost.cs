@@ -1,6 +1,4 @@
 using System.Globalization;
-using System.Net;
-using System.Net.Sockets;
 using System.Text.Json.Nodes;
 using Sluice.Operations.Clusters;
 using Sluice.Tests.Integration.Failure;
@@ -87,24 +85,10 @@ internal sealed class OneHost : IAsyncDisposable
         while (true)
         {
             var first = Random.Shared.Next(12_000, 30_000);
-            if (Enumerable.Range(first, 20).All(IsFree))
+            if (Enumerable.Range(first, 20).All(Sluice.Operations.Clusters.Cluster.IsFree))
             {
                 return first;
             }
-        }
-    }
-
-    private static bool IsFree(int port)
-    {
-        try
-        {
-            using var listener = new TcpListener(IPAddress.Loopback, port);
-            listener.Start();
-            return true;
-        }
-        catch (SocketException)
-        {
-            return false;
         }
     }
 }

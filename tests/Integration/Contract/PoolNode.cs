@@ -100,6 +100,20 @@ internal sealed class PoolNode : IDisposable
     public async Task<ClaimAnswer> ClaimAsync(long poolId, string user, int units = 1, string? key = null) =>
         await Claims.ClaimAsync(poolId, Kind, user, units, key) ?? throw new InvalidOperationException($"No pool {poolId}.");
 
+    /// <summary>One claim for each of the users from <paramref name="first"/> on, all accepted. Returns their ids.</summary>
+    public async Task<HashSet<long>> ClaimEachAsync(long poolId, int first, int count)
+    {
+        var claims = new HashSet<long>();
+        foreach (var user in Enumerable.Range(first, count))
+        {
+            var answer = await ClaimAsync(poolId, $"u-{user}", key: Key(user));
+            Assert.Equal(ClaimOutcome.Accepted, answer.Outcome);
+            claims.Add(answer.ClaimIds[0]);
+        }
+
+        return claims;
+    }
+
     /// <summary>Puts claims into the queue behind the script's back, as a Redis that forgot what it had sold would.</summary>
     public async Task<IReadOnlyList<Claim>> PushAsync(long poolId, params (string User, int Units, string? Key)[] wishes)
     {
