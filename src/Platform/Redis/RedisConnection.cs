@@ -393,6 +393,11 @@ public sealed partial class RedisConnection : IAsyncDisposable
         var next = await RedisLink.OpenAsync(settings, named, log);
         try
         {
+            if (next.FollowsACluster)
+            {
+                throw new DependencyUnavailableException("redis", "the server is a node of a Redis Cluster: name at least three of its nodes in Redis:Connection.");
+            }
+
             if (named is not null && !await GuardOnAsync(next, _ => next.IsPrimaryAsync()))
             {
                 throw new DependencyUnavailableException("redis", $"{named.Address} is named as primary and is a replica.");

@@ -57,6 +57,9 @@ internal sealed partial class RedisLink : IAsyncDisposable
         return run = Named is null ? id : $"{id}.{Named.Epoch}";
     }
 
+    /// <summary>A node of a Redis Cluster, and this connection goes by itself to whoever has a key: which life a claim would meet there, nobody could say.</summary>
+    public bool FollowsACluster => multiplexer.GetServers().Length > 1;
+
     /// <summary>False for a server that the Sentinels have named and that does not know yet, or not any more.</summary>
     public async Task<bool> IsPrimaryAsync() => ((RedisResult[]?)await Db.ExecuteAsync("ROLE"))?[0].ToString() == "master";
 

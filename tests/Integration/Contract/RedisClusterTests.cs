@@ -67,6 +67,10 @@ public sealed class RedisClusterTests : IAsyncLifetime
 
         await Assert.ThrowsAsync<DependencyUnavailableException>(() => node.ClaimAsync(lost, "early"));
 
+        // The worker too, although the pool without a server comes before the other.
+        await node.Drain.RoundAsync();
+        Assert.Equal(20, (await node.WrittenAsync(other)).Count);
+
         // Back as a replica of its replica: alone that one takes no writes, as it was told.
         await servers.BeginAgainAsync(port);
         await EventuallyAsync(lost, "late");
@@ -121,6 +125,13 @@ public sealed class RedisClusterTests : IAsyncLifetime
         var refused = await Assert.ThrowsAsync<DependencyUnavailableException>(
             async () => await RedisConnection.OpenAsync(new RedisOptions { Connection = string.Join(',', Enumerable.Repeat(alone.Connection, 1).Append("127.0.0.1:1").Append("127.0.0.1:2")) }, folder.Path, NullLoggerFactory.Instance));
         Assert.Contains("Redis Cluster", refused.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Start_OnOneNodeOfACluster_IsRefusedWithASentence()
+    {
+        var refused = await Assert.ThrowsAsync<DependencyUnavailableException>(async () => await RedisConnection.OpenAsync(servers.OneNode(), folder.Path, NullLoggerFactory.Instance, replicated: true));
+        Assert.Contains("name at least three of its nodes", refused.Message, StringComparison.Ordinal);
     }
 
     private Task<RedisConnection> OpenAsync() => RedisConnection.OpenAsync(servers.Options(replicaWaitMax: TimeSpan.FromSeconds(5)), folder.Path, NullLoggerFactory.Instance, replicated: true);

@@ -25,6 +25,9 @@ public sealed class RedisClusterServers : IAsyncDisposable
         Connection = Connection, CallTimeMax = callTimeMax ?? TimeSpan.FromSeconds(2), ReplicaWaitMax = replicaWaitMax ?? TimeSpan.FromMilliseconds(500),
     };
 
+    /// <summary>As if it were a server of its own.</summary>
+    public RedisOptions OneNode() => new() { Connection = $"127.0.0.1:{ports[0]},user=shop,password={Password}" };
+
     public static async Task<RedisClusterServers> StartAsync()
     {
         var cluster = new RedisClusterServers();
