@@ -1,5 +1,3 @@
-using System.Diagnostics;
-using System.Net;
 using Microsoft.Extensions.Logging;
 using Sluice.Platform.Hosting;
 using StackExchange.Redis;
@@ -10,31 +8,17 @@ namespace Sluice.Platform.Redis;
 /// The one door to Redis, the same for the embedded Garnet, for one Redis server, for a primary that Sentinels watch, and for a Redis Cluster. Every call names a key, which says to which server it goes.
 /// Calls time out, fail fast while the connection is down, and turn every "engine is not well" into <see cref="DependencyUnavailableException"/>.
 /// </summary>
-public sealed partial class RedisConnection : IAsyncDisposable
+public sealed class RedisConnection : IAsyncDisposable
 {
-    private static readonly TimeSpan LookAtPrimaries = TimeSpan.FromMilliseconds(250);
-
-    // So long without a majority of the Sentinels (or of the primaries of a Redis Cluster), and this node may be alone with a primary that the others have replaced. Not at the first missed answer: a busy machine misses one now and then.
-    private static readonly TimeSpan MajorityAgeMax = TimeSpan.FromSeconds(1);
-
     // To this server or to none: what a script was told of one life is not true of another.
     private const CommandFlags HereOnly = CommandFlags.DemandMaster | CommandFlags.NoRedirect;
 
     private readonly EmbeddedGarnet? embedded;
-    private readonly IPrimaries? primaries;
-    private readonly ConfigurationOptions settings;
+    private readonly RedisRoutes routes;
     private readonly RedisOptions options;
-    private readonly bool replicated;
-    private readonly ILogger log;
     private readonly string embeddedRun = $"embedded-{Guid.NewGuid():N}";
-    private readonly CancellationTokenSource closing = new();
-    private Task following = Task.CompletedTask;
-    private volatile Routes routes = Routes.None;
-    private volatile string absent = "not connected yet.";
-    private long heardAt;
 
-    private RedisConnection(RedisOptions options, ConfigurationOptions settings, EmbeddedGarnet? embedded, IPrimaries? primaries, bool replicated, ILogger log) =>
-        (this.options, this.settings, this.embedded, this.primaries, this.replicated, this.log) = (options, settings, embedded, primaries, replicated, log);
+    private RedisConnection(RedisOptions options, EmbeddedGarnet? embedded, RedisRoutes routes) => (this.options, this.embedded, this.routes) = (options, embedded, routes);
 
     /// <summary>True for the server in this process: it lives and dies with it, and nobody else claims there.</summary>
     public bool IsEmbedded => embedded is not null;
@@ -68,40 +52,24 @@ public sealed partial class RedisConnection : IAsyncDisposable
 
         // Only for CONFIG GET, with which the durability is checked.
         settings.AllowAdmin = true;
-        IPrimaries? primaries = options.Form switch
-        {
-            RedisForm.Sentinels => await Sentinels.ConnectAsync(settings, options),
-            RedisForm.Cluster => await ClusterNodes.ConnectAsync(settings),
-            _ => null,
-        };
-        if (options.Form == RedisForm.Cluster)
-        {
-            // Without it a connection stays with its one server, and does not go to where a slot has moved.
-            settings.CommandMap = CommandMap.Create(["CLUSTER"], available: false);
-        }
-
-        var connection = new RedisConnection(options, settings, embedded, primaries, replicated, log)
-        {
-            Describe = options.Form switch
-            {
-                RedisForm.Embedded => "Garnet, in process",
-                RedisForm.Sentinels => $"Redis, the primary of '{settings.ServiceName}' by {settings.EndPoints.Count} Sentinels",
-                RedisForm.Cluster => $"Redis Cluster by {string.Join(", ", settings.EndPoints)}",
-                RedisForm.OneServer => $"Redis at {string.Join(", ", settings.EndPoints)}",
-            },
-        };
         try
         {
-            await connection.LookAsync();
+            return new RedisConnection(options, embedded, await RedisRoutes.OpenAsync(settings, options, replicated, log))
+            {
+                Describe = options.Form switch
+                {
+                    RedisForm.Embedded => "Garnet, in process",
+                    RedisForm.Sentinels => $"Redis, the primary of '{settings.ServiceName}' by {settings.EndPoints.Count} Sentinels",
+                    RedisForm.Cluster => $"Redis Cluster by {string.Join(", ", settings.EndPoints)}",
+                    RedisForm.OneServer => $"Redis at {string.Join(", ", settings.EndPoints)}",
+                },
+            };
         }
         catch
         {
-            await connection.DisposeAsync();
+            embedded?.Dispose();
             throw;
         }
-
-        connection.following = primaries is not null ? connection.FollowAsync() : Task.CompletedTask;
-        return connection;
     }
 
     /// <summary>
@@ -112,13 +80,7 @@ public sealed partial class RedisConnection : IAsyncDisposable
     public ValueTask<string> RunAsync(RedisKey key)
     {
         // The embedded server lives and dies with this process, so a broken socket is no new life.
-        return (embedded is null ? TryLinkOf(key)?.Run : embeddedRun) is { } known ? ValueTask.FromResult(known) : new ValueTask<string>(AskAsync());
-
-        async Task<string> AskAsync()
-        {
-            var asked = LinkOf(key);
-            return await GuardOnAsync(asked, _ => asked.AskRunAsync());
-        }
+        return (embedded is null ? routes.TryLinkOf(key)?.Run : embeddedRun) is { } known ? ValueTask.FromResult(known) : new ValueTask<string>(routes.LinkOf(key).AskRunAsync());
     }
 
     /// <summary>
@@ -131,7 +93,7 @@ public sealed partial class RedisConnection : IAsyncDisposable
         var away = new HashSet<RedisLink>();
         foreach (var item in items)
         {
-            if (TryLinkOf(keyOf(item)) is { } link && away.Contains(link))
+            if (routes.TryLinkOf(keyOf(item)) is { } link && away.Contains(link))
             {
                 continue;
             }
@@ -143,7 +105,7 @@ public sealed partial class RedisConnection : IAsyncDisposable
             catch (DependencyUnavailableException e) when (e.Dependency == "redis")
             {
                 first ??= e;
-                if (TryLinkOf(keyOf(item)) is { } failed)
+                if (routes.TryLinkOf(keyOf(item)) is { } failed)
                 {
                     away.Add(failed);
                 }
@@ -160,10 +122,10 @@ public sealed partial class RedisConnection : IAsyncDisposable
     /// <exception cref="DependencyUnavailableException">None does.</exception>
     public async Task PingAsync()
     {
-        var asked = routes.Links.OfType<RedisLink>().Select(link => GuardOnAsync(link, db => db.PingAsync())).ToList();
+        var asked = routes.Links.OfType<RedisLink>().Select(link => link.GuardAsync(db => db.PingAsync())).ToList();
         if (asked.Count == 0)
         {
-            throw new DependencyUnavailableException("redis", absent);
+            throw new DependencyUnavailableException("redis", routes.Absent);
         }
 
         await Task.WhenAll(asked).ContinueWith(_ => { }, TaskScheduler.Default);
@@ -175,7 +137,7 @@ public sealed partial class RedisConnection : IAsyncDisposable
 
     /// <summary>For what comes in many parts, like a scan. Its failures are not turned: <see cref="GuardAsync{T}"/> is for everything else.</summary>
     /// <exception cref="DependencyUnavailableException">Nobody has the key now.</exception>
-    public IDatabase DbOf(RedisKey key) => LinkOf(key).Db;
+    public IDatabase DbOf(RedisKey key) => routes.LinkOf(key).Db;
 
     /// <summary>
     /// To be called before something that makes the log grow. Refuses while the disk under the embedded server is nearly full, long before a write of the log can fail:
@@ -269,27 +231,11 @@ public sealed partial class RedisConnection : IAsyncDisposable
     }
 
     /// <summary>Runs one call on the server that has the key, and turns every failure of the engine into <see cref="DependencyUnavailableException"/>.</summary>
-    public Task<T> GuardAsync<T>(RedisKey key, Func<IDatabase, Task<T>> call) =>
-        TryLinkOf(key) is { } link ? GuardOnAsync(link, call) : Task.FromException<T>(new DependencyUnavailableException("redis", absent));
-
-    private RedisLink? TryLinkOf(RedisKey key)
-    {
-        var now = routes;
-        var owner = now.SlotOwners is { } owners ? owners[primaries!.SlotOf(key)] : (short)0;
-        return owner >= 0 && owner < now.Links.Count ? now.Links[owner] : null;
-    }
-
-    private RedisLink LinkOf(RedisKey key) => TryLinkOf(key) ?? throw new DependencyUnavailableException("redis", absent);
-
-    private async Task<T> GuardOnAsync<T>(RedisLink to, Func<IDatabase, Task<T>> call)
+    public async Task<T> GuardAsync<T>(RedisKey key, Func<IDatabase, Task<T>> call)
     {
         try
         {
-            return await call(to.Db);
-        }
-        catch (Exception e) when (e is RedisConnectionException or RedisTimeoutException or ObjectDisposedException || IsRefusal(e))
-        {
-            throw new DependencyUnavailableException("redis", e.Message, e);
+            return await routes.LinkOf(key).GuardAsync(call);
         }
         catch (RedisServerException e) when (embedded is not null && e.Message.Contains("Unexpected Lua error", StringComparison.Ordinal))
         {
@@ -301,148 +247,7 @@ public sealed partial class RedisConnection : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        await closing.CancelAsync();
-        await following;
-        closing.Dispose();
-        await LeaveAsync(routes.Links);
-        if (primaries is not null)
-        {
-            await primaries.DisposeAsync();
-        }
-
+        await routes.DisposeAsync();
         embedded?.Dispose();
-    }
-
-    // The server is there but does not take the call now: loading, read-only, disk full, out of memory, no replicas.
-    private static bool IsRefusal(Exception e) => e is RedisServerException &&
-        new[] { "MISCONF", "LOADING", "READONLY", "NOREPLICAS", "OOM", "MASTERDOWN", "BUSY", "NOAUTH", "TRYAGAIN", "CLUSTERDOWN", "Key has MOVED", "ASK" }
-            .Any(code => e.Message.StartsWith(code, StringComparison.Ordinal));
-
-    private async Task FollowAsync()
-    {
-        using var timer = new PeriodicTimer(LookAtPrimaries, TimeProvider.System);
-        var failing = false;
-        try
-        {
-            while (await timer.WaitForNextTickAsync(closing.Token))
-            {
-                try
-                {
-                    await LookAsync();
-                    failing = false;
-                }
-                catch (Exception e)
-                {
-                    // The edge of the process: who was named is not there yet, or does not keep what it is told. Logged once, and told to everybody who is refused; the next look may find it well.
-                    absent = e is DependencyUnavailableException known ? known.Message[(known.Dependency.Length + 2)..] : e.Message;
-                    if (!failing)
-                    {
-                        LogAbsent(log, e is DependencyUnavailableException ? null : e, absent);
-                    }
-
-                    failing = true;
-                }
-            }
-        }
-        catch (OperationCanceledException) when (closing.IsCancellationRequested)
-        {
-            // The node ends.
-        }
-    }
-
-    // Connects to whoever are the primaries now. One at a time.
-    private async Task LookAsync()
-    {
-        var named = primaries is null ? null : await primaries.AskAsync();
-        if (primaries is not null && named is null)
-        {
-            if (routes.Links.Count == 0 || Stopwatch.GetElapsedTime(heardAt) > MajorityAgeMax)
-            {
-                var all = routes.Links;
-                (absent, routes) = (primaries.Says, Routes.None);
-                await LeaveAsync(all);
-                throw new DependencyUnavailableException("redis", primaries.Says);
-            }
-
-            return;
-        }
-
-        heardAt = Stopwatch.GetTimestamp();
-
-        // The old ones first: what they would accept from here on is lost.
-        NamedPrimary?[] wanted = named is null ? new NamedPrimary?[1] : [.. named.All];
-        var before = routes.Links;
-        var links = wanted.Select(primary => before.FirstOrDefault(link => link is not null && link.Named == primary)).ToArray();
-        var left = before.Except(links).ToList();
-        routes = new Routes(links, named?.SlotOwners);
-        if (left.Exists(link => link is not null))
-        {
-            absent = "the primary is being replaced.";
-            await LeaveAsync(left);
-        }
-
-        // Side by side: one that does not answer keeps nobody from the others.
-        var opening = links.Select((link, at) => link is null ? OpenAsync(wanted[at]) : Task.FromResult<RedisLink?>(link)).ToList();
-        await Task.WhenAll(opening).ContinueWith(_ => { }, TaskScheduler.Default);
-        routes = new Routes([.. opening.Select(link => link.IsCompletedSuccessfully ? link.Result : null)], named?.SlotOwners);
-        await Task.WhenAll(opening);
-    }
-
-    private async Task<RedisLink?> OpenAsync(NamedPrimary? named)
-    {
-        var next = await RedisLink.OpenAsync(settings, named, log);
-        try
-        {
-            if (next.FollowsACluster)
-            {
-                throw new DependencyUnavailableException("redis", "the server is a node of a Redis Cluster: name at least three of its nodes in Redis:Connection.");
-            }
-
-            if (named is not null && !await GuardOnAsync(next, _ => next.IsPrimaryAsync()))
-            {
-                throw new DependencyUnavailableException("redis", $"{named.Address} is named as primary and is a replica.");
-            }
-
-            if (embedded is null && !options.AcceptWeakDurability)
-            {
-                await GuardOnAsync(next, async _ =>
-                {
-                    await next.DemandDurabilityAsync(replicated);
-                    return true;
-                });
-            }
-        }
-        catch
-        {
-            await next.DisposeAsync();
-            throw;
-        }
-
-        if (named is not null)
-        {
-            LogPrimary(log, named.Address, named.Epoch);
-        }
-
-        return next;
-    }
-
-    private static async Task LeaveAsync(IEnumerable<RedisLink?> links)
-    {
-        foreach (var link in links.OfType<RedisLink>())
-        {
-            await link.DisposeAsync();
-        }
-    }
-
-    [LoggerMessage(Level = LogLevel.Information, Message = "The Redis primary is {Address} (failover {Epoch})")]
-    private static partial void LogPrimary(ILogger log, EndPoint address, long epoch);
-
-    [LoggerMessage(Level = LogLevel.Warning, Message = "No Redis primary: {Says}")]
-    private static partial void LogAbsent(ILogger log, Exception? error, string says);
-
-    /// <summary>One connection for each primary, null where it is not to be had; and which of them has which slot.</summary>
-    private sealed record Routes(IReadOnlyList<RedisLink?> Links, short[]? SlotOwners)
-    {
-        public static readonly Routes None = new([], null);
     }
 }
