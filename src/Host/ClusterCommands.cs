@@ -32,18 +32,21 @@ internal static class ClusterCommands
         });
         var sql = new Option<string?>("--sql") { Description = "replication: a MariaDB primary and two semi-synchronous replicas (default); single: one MariaDB" };
         sql.AcceptOnlyFromAmong("replication", "single");
+        var redis = new Option<string?>("--redis") { Description = "sentinel: a Redis primary, two replicas and three Sentinels, which fail over by themselves (default); single: one Redis" };
+        redis.AcceptOnlyFromAmong("sentinel", "single");
         var demo = new Option<bool>("--demo") { Description = "Seed a small demo shop, let visitors be guests and play the payment provider" };
         var set = new Option<string[]>("--set") { Description = "Any setting of the Sluice nodes, as Section:Name=value; may be repeated" };
         var up = new Command(
             "up",
-            "Start MariaDB, Redis, two API nodes, a worker, an ops node and nginx, and return when all are ready. Again: start what is missing.\n\nExamples:\n  sluice cluster up\n  sluice cluster up --sql single --port 9000 --data /tmp/shop --demo")
-        { data, port, sql, demo, set };
+            "Start MariaDB, Redis with Sentinels, two API nodes, a worker, an ops node and nginx, and return when all are ready. Again: start what is missing.\n\nExamples:\n  sluice cluster up\n  sluice cluster up --sql single --redis single --port 9000 --data /tmp/shop --demo")
+        { data, port, sql, redis, demo, set };
         up.SetAction(async (parsed, cancel) =>
         {
             var folder = Folder(parsed);
             string[] settings = [.. parsed.GetValue(demo) ? DemoSettings : [], .. parsed.GetValue(set) ?? []];
             var state = await new Cluster(folder, Console.Error.WriteLine).UpAsync(
-                parsed.GetValue(port), parsed.GetValue(sql) is { } kind ? Enum.Parse<ClusterSql>(kind, ignoreCase: true) : null, settings.Length > 0 ? settings : null, cancel);
+                parsed.GetValue(port), parsed.GetValue(sql) is { } kind ? Enum.Parse<ClusterSql>(kind, ignoreCase: true) : null,
+                parsed.GetValue(redis) is { } form ? Enum.Parse<ClusterRedis>(form, ignoreCase: true) : null, settings.Length > 0 ? settings : null, cancel);
             if (parsed.GetValue(demo))
             {
                 await DemoShop.SeedAsync($"http://127.0.0.1:{state.PublicPort}", folder.Keys, cancel);

@@ -10,7 +10,7 @@ internal static class ClusterDemo
         var folder = new ClusterFolder(data ?? ClusterCommands.DefaultFolder);
         var mine = !folder.Exists || !folder.Load().Members.Any(member => member.IsAlive);
         var cluster = new Cluster(folder, Console.Error.WriteLine);
-        var state = await cluster.UpAsync(isPortGiven ? arguments.Port : null, null, mine ? [.. ClusterCommands.DemoSettings, .. settings] : null, cancel);
+        var state = await cluster.UpAsync(isPortGiven ? arguments.Port : null, null, null, mine ? [.. ClusterCommands.DemoSettings, .. settings] : null, cancel);
         var url = $"http://127.0.0.1:{state.PublicPort}";
         try
         {

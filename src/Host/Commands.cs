@@ -55,8 +55,14 @@ internal static class Commands
             "verify", "Check a certificate offline: signature, wholeness, verdict.\n\nExamples:\n  sluice verify certificate.json\n  sluice verify certificate.json --keys sluice-keys.json") { file, keys };
         verify.SetAction((parsed, cancel) => VerifyCommand.RunAsync(parsed.GetValue(file)!, parsed.GetValue(keys), cancel));
 
+        var checkSql = new Command(
+            "check-sql",
+            "Say over HTTP whether a SQL server may be written now: 200 or 503. For a proxy that looks for the writer; see deploy/haproxy.\n\nExamples:\n" +
+            "  SLUICE__SQL__CONNECTION='Server=127.0.0.1;User ID=check;Password=…;Database=information_schema' sluice check-sql --urls http://10.0.0.21:9201") { urls, set };
+        checkSql.SetAction((parsed, cancel) => CheckSqlCommand.RunAsync(Overrides(parsed, null, urls, set), cancel));
+
         var root = new RootCommand("Sluice: flash sales that sell exactly what there is, keep what they accepted, and prove both.\n\n'sluice rush' is the load tester; see 'sluice rush --help'.")
-        { serve, demo, audit, verify, ClusterCommands.Create(json) };
+        { serve, demo, audit, verify, checkSql, ClusterCommands.Create(json) };
         var result = root.Parse(args);
         if (result.Errors.Count > 0)
         {
@@ -106,7 +112,7 @@ internal static class Commands
         }
     });
 
-    private static List<KeyValuePair<string, string?>> Overrides(ParseResult parsed, Option<string?> data, Option<string?>? urls, Option<string[]> set)
+    private static List<KeyValuePair<string, string?>> Overrides(ParseResult parsed, Option<string?>? data, Option<string?>? urls, Option<string[]> set)
     {
         var overrides = new List<KeyValuePair<string, string?>>();
         foreach (var pair in parsed.GetValue(set) ?? [])
@@ -115,7 +121,7 @@ internal static class Commands
             overrides.Add(equals > 0 ? new(pair[..equals], pair[(equals + 1)..]) : throw new SettingsException([$"'{pair}': --set takes Name=value"]));
         }
 
-        if (parsed.GetValue(data) is { } folder)
+        if (data is not null && parsed.GetValue(data) is { } folder)
         {
             overrides.Add(new(nameof(NodeOptions.Data), folder));
         }

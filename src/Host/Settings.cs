@@ -53,13 +53,14 @@ internal sealed class Settings
 
     private void RefuseUnknown(IReadOnlyDictionary<string, Type> sections, List<string> wrong)
     {
-        var known = sections.SelectMany(section => section.Value.GetProperties().Where(property => property.CanWrite).Select(property => Key(section.Key, property)))
-            .ToHashSet(StringComparer.OrdinalIgnoreCase);
+        var properties = sections.SelectMany(section => section.Value.GetProperties().Where(property => property.CanWrite).Select(property => (Key: Key(section.Key, property), IsList: IsList(property)))).ToList();
+        var known = properties.Where(property => !property.IsList).Select(property => property.Key).ToHashSet(StringComparer.OrdinalIgnoreCase);
+        var elements = properties.Where(property => property.IsList).SelectMany(list => ElementsOf(list.Key)).Select(element => element.Path).ToHashSet(StringComparer.OrdinalIgnoreCase);
         foreach (var (key, value) in configuration.AsEnumerable().Where(pair => pair.Value is not null))
         {
-            if (!known.Contains(key))
+            if (!known.Contains(key) && !elements.Contains(key))
             {
-                var near = known.Where(candidate => Nearness(candidate, key) <= 3).Order(StringComparer.OrdinalIgnoreCase).FirstOrDefault();
+                var near = properties.Select(property => property.IsList ? property.Key + ":0" : property.Key).Where(candidate => Nearness(candidate, key) <= 3).Order(StringComparer.OrdinalIgnoreCase).FirstOrDefault();
                 wrong.Add($"{key}: there is no such setting{(near is null ? "" : $"; did you mean {near}?")}");
             }
         }
@@ -71,7 +72,9 @@ internal sealed class Settings
         foreach (var property in type.GetProperties().Where(property => property.CanWrite))
         {
             var key = Key(section, property);
-            if (configuration[key] is not { } text)
+            var elements = IsList(property) ? ElementsOf(key) : [];
+            var text = !IsList(property) ? configuration[key] : elements.Count > 0 ? string.Create(CultureInfo.InvariantCulture, $"{elements.Count} values") : null;
+            if (text is null)
             {
                 continue;
             }
@@ -79,7 +82,7 @@ internal sealed class Settings
             object? value;
             try
             {
-                value = TypeDescriptor.GetConverter(property.PropertyType).ConvertFromInvariantString(text.Trim());
+                value = IsList(property) ? elements.Select(element => element.Value!.Trim()).ToList() : TypeDescriptor.GetConverter(property.PropertyType).ConvertFromInvariantString(text.Trim());
                 if (value is Enum && !char.IsAsciiLetter(value.ToString()![0]))
                 {
                     // .NET takes any number for an enum; one without a name prints as a number.
@@ -110,11 +113,20 @@ internal sealed class Settings
         options[section] = target;
     }
 
+    /// <summary>The elements of a list, <c>Name:0</c>, <c>Name:1</c> and so on, in the order of their numbers.</summary>
+    private List<IConfigurationSection> ElementsOf(string key) =>
+        [.. configuration.GetSection(key).GetChildren().Where(child => child.Value is not null && int.TryParse(child.Key, NumberStyles.None, CultureInfo.InvariantCulture, out _))
+            .OrderBy(child => int.Parse(child.Key, CultureInfo.InvariantCulture))];
+
+    private static bool IsList(PropertyInfo property) => property.PropertyType == typeof(IReadOnlyList<string>);
+
     private static string Key(string section, PropertyInfo property) => section.Length == 0 ? property.Name : $"{section}:{property.Name}";
 
     private static string Shown(string key, string text) => IsSecret(key) ? "…" : text;
 
-    private static bool IsSecret(string key) => key.EndsWith("Connection", StringComparison.OrdinalIgnoreCase) || key.Contains("Secret", StringComparison.OrdinalIgnoreCase) || key.EndsWith("Password", StringComparison.OrdinalIgnoreCase);
+    private static bool IsSecret(string key) =>
+        key.EndsWith("Connection", StringComparison.OrdinalIgnoreCase) || key.EndsWith("Password", StringComparison.OrdinalIgnoreCase) ||
+        key.StartsWith("Sql:Readers", StringComparison.OrdinalIgnoreCase) || key.Contains("Secret", StringComparison.OrdinalIgnoreCase);
 
     private static string Describe(Type type) =>
         type == typeof(TimeSpan) ? "a time such as 00:00:05" : type == typeof(bool) ? "true or false" : type.IsEnum ? $"one of {string.Join(", ", Enum.GetNames(type))}" : "a number";

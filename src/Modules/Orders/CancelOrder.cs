@@ -20,7 +20,7 @@ internal static class CancelOrder
 
     private static async Task<IResult> HandleAsync(string id, HttpContext context, Database database, CloseOrder close)
     {
-        if (!Names.TryId(id, out var orderId) || await GetOrders.FindAsync(database, orderId, context.UserId()) is not { } before)
+        if (!Names.TryId(id, out var orderId) || await GetOrders.FindAsync(database, orderId, context.UserId(), ReadFrom.Writer) is not { } before)
         {
             return Problem.NotFound("order");
         }
@@ -31,7 +31,7 @@ internal static class CancelOrder
         }
 
         // Read again: payment or expiry may have been faster.
-        var order = (await GetOrders.FindAsync(database, orderId, context.UserId()))!;
+        var order = (await GetOrders.FindAsync(database, orderId, context.UserId(), ReadFrom.Writer))!;
         return order.State switch
         {
             OrderState.Cancelled or OrderState.Expired => Results.Json(order.ToView(), OrdersJson.Default.OrderView),

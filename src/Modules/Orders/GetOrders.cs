@@ -39,18 +39,18 @@ internal static class GetOrders
 
         var orders = (await database.ReadAsync(connection => connection.QueryAsync<Order>(
             $"SELECT {Order.Columns} FROM orders WHERE id IN (SELECT id FROM claims WHERE user_id = @user AND id < @before) ORDER BY id DESC LIMIT @count",
-            new { user = context.UserId(), before, count = limit + 1 }))).AsList();
+            new { user = context.UserId(), before, count = limit + 1 }), ReadFrom.Reader)).AsList();
         var more = orders.Count > limit;
         var items = orders.Take(limit).Select(order => order.ToView()).ToList();
         return Results.Json(new Page<OrderView>(items, more ? items[^1].Id : null), OrdersJson.Default.PageOrderView);
     }
 
     private static async Task<IResult> GetAsync(string id, HttpContext context, Database database) =>
-        Names.TryId(id, out var orderId) && await FindAsync(database, orderId, context.UserId()) is { } order
+        Names.TryId(id, out var orderId) && await FindAsync(database, orderId, context.UserId(), ReadFrom.Reader) is { } order
             ? Results.Json(order.ToView(), OrdersJson.Default.OrderView)
             : Problem.NotFound("order");
 
     /// <summary>An order of this user, or null.</summary>
-    public static Task<Order?> FindAsync(Database database, long orderId, string userId) => database.ReadAsync(connection =>
-        connection.QuerySingleOrDefaultAsync<Order?>($"SELECT {Order.Columns} FROM orders WHERE id = @orderId AND user_id = @userId", new { orderId, userId }));
+    public static Task<Order?> FindAsync(Database database, long orderId, string userId, ReadFrom from) => database.ReadAsync(connection =>
+        connection.QuerySingleOrDefaultAsync<Order?>($"SELECT {Order.Columns} FROM orders WHERE id = @orderId AND user_id = @userId", new { orderId, userId }), from);
 }

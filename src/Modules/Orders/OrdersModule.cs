@@ -35,9 +35,6 @@ public sealed class OrdersModule : IModule
         GetOrders.Map(routes);
         CancelOrder.Map(routes);
         PayOrder.Map(routes);
-
-        // The first start writes the payment secret: the provider needs it before the first payment.
-        routes.ServiceProvider.GetRequiredService<PayOrder>();
     }
 
     public void AddWorkers(IServiceCollection services) => services.AddHostedService<ExpireUnpaid>();

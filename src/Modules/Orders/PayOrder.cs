@@ -75,7 +75,7 @@ internal sealed class PayOrder(Database database, string secret, TimeProvider ti
             return new Problem(404, "test-payments-off", "No test payments here", "This shop takes real payments (setting Orders:TestPayments).");
         }
 
-        return Names.TryId(id, out var orderId) && await GetOrders.FindAsync(database, orderId, context.UserId()) is { } order
+        return Names.TryId(id, out var orderId) && await GetOrders.FindAsync(database, orderId, context.UserId(), ReadFrom.Writer) is { } order
             ? await ApplyAsync(orderId, $"test-{id}", order.AmountCents, order.Currency)
             : Problem.NotFound("order");
     }

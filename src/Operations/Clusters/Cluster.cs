@@ -21,11 +21,11 @@ internal sealed class Cluster(ClusterFolder folder, Action<string> say)
     /// <summary>Starts what is missing, makes it first if there is nothing. Run again, it starts what has died.</summary>
     /// <param name="publicPort">For a new cluster; an existing one keeps its ports.</param>
     /// <param name="settings">For every Sluice node; null keeps those of before.</param>
-    public async Task<ClusterState> UpAsync(int? publicPort, ClusterSql? sql, IReadOnlyList<string>? settings, CancellationToken cancel)
+    public async Task<ClusterState> UpAsync(int? publicPort, ClusterSql? sql, ClusterRedis? redis, IReadOnlyList<string>? settings, CancellationToken cancel)
     {
         ServerPrograms.Demand();
         using var turn = folder.Lock();
-        var state = folder.Exists ? folder.Load() : Plan(publicPort ?? 8080, sql ?? ClusterSql.Replication, settings ?? []);
+        var state = folder.Exists ? folder.Load() : Plan(publicPort ?? 8080, sql ?? ClusterSql.Replication, redis ?? ClusterRedis.Sentinel, settings ?? []);
         if (settings is not null && !settings.SequenceEqual(state.Settings, StringComparer.Ordinal))
         {
             if (state.Members.Any(member => member.IsSluice && member.IsAlive))
@@ -36,14 +36,16 @@ internal sealed class Cluster(ClusterFolder folder, Action<string> say)
             state = state with { Settings = settings };
         }
 
-        if ((publicPort is not null && publicPort != state.PublicPort) || (sql is not null && sql != state.Sql))
+        if ((publicPort is not null && publicPort != state.PublicPort) || (sql is not null && sql != state.Sql) || (redis is not null && redis != state.Redis))
         {
             throw new DependencyUnavailableException(
-                "cluster", string.Create(CultureInfo.InvariantCulture, $"the one in {folder.Root} has port {state.PublicPort} and --sql {state.Sql.ToString().ToLowerInvariant()}. Choose another folder (--data) for another one."));
+                "cluster", string.Create(CultureInfo.InvariantCulture, $"the one in {folder.Root} has port {state.PublicPort}, --sql {state.Sql.ToString().ToLowerInvariant()} and --redis {state.Redis.ToString().ToLowerInvariant()}. Choose another folder (--data) for another one."));
         }
 
         folder.Save(state);
-        return await StartMissingAsync(state, _ => true, cancel);
+        state = await StartMissingAsync(state, _ => true, cancel);
+        await SentinelMember.WholeAsync(folder, state, cancel);
+        return state;
     }
 
     /// <summary>Ends everything, what answers callers first. The data stays.</summary>
@@ -194,7 +196,7 @@ internal sealed class Cluster(ClusterFolder folder, Action<string> say)
 
     private static IEnumerable<Member> Replicas(ClusterState state) => state.Members.Where(member => member.Kind == MemberKind.MariaDb && member.Name != state.Writer);
 
-    private static ClusterState Plan(int publicPort, ClusterSql sql, IReadOnlyList<string> settings)
+    private static ClusterState Plan(int publicPort, ClusterSql sql, ClusterRedis redis, IReadOnlyList<string> settings)
     {
         var members = new List<Member>();
         var ports = new List<int> { publicPort };
@@ -203,14 +205,23 @@ internal sealed class Cluster(ClusterFolder folder, Action<string> say)
         Add("api-2", MemberKind.Api, ++nodes);
         Add("worker-1", MemberKind.Worker, ++nodes);
         Add("ops-1", MemberKind.Ops, ++nodes);
-        Add("redis-1", MemberKind.Redis, 0);
+        for (var n = 1; n <= (redis == ClusterRedis.Single ? 1 : 3); n++)
+        {
+            Add(string.Create(CultureInfo.InvariantCulture, $"redis-{n}"), MemberKind.Redis, n);
+        }
+
+        for (var n = 1; n <= (redis == ClusterRedis.Single ? 0 : 3); n++)
+        {
+            Add(string.Create(CultureInfo.InvariantCulture, $"sentinel-{n}"), MemberKind.Sentinel, n);
+        }
+
         for (var n = 1; n <= (sql == ClusterSql.Single ? 1 : 3); n++)
         {
             Add(string.Create(CultureInfo.InvariantCulture, $"mariadb-{n}"), MemberKind.MariaDb, n);
         }
 
         members.Add(new Member("nginx", MemberKind.Nginx, publicPort, 0));
-        return new ClusterState(publicPort, sql, "mariadb-1", nodes + 1, settings, members);
+        return new ClusterState(publicPort, sql, redis, "mariadb-1", nodes + 1, settings, members);
 
         void Add(string name, MemberKind kind, int nodeId)
         {
@@ -225,7 +236,7 @@ internal sealed class Cluster(ClusterFolder folder, Action<string> say)
             ? port
             : throw new DependencyUnavailableException("cluster", string.Create(CultureInfo.InvariantCulture, $"no port from {from} on is free."));
 
-    private static bool IsFree(int port)
+    internal static bool IsFree(int port)
     {
         try
         {
@@ -250,7 +261,8 @@ internal sealed class Cluster(ClusterFolder folder, Action<string> say)
     {
         foreach (var kind in state.InOrder.Where(which).Where(member => !member.IsAlive).GroupBy(member => member.Kind).ToList())
         {
-            foreach (var member in kind)
+            // Of the Redis servers the primary first: it waits for a failover only while others run already, and those may have what it has.
+            foreach (var member in kind.OrderByDescending(member => kind.Key == MemberKind.Redis && member.Name == RedisMember.Primary(folder, state).Name).ToList())
             {
                 if (!IsFree(member.Port))
                 {
@@ -269,7 +281,7 @@ internal sealed class Cluster(ClusterFolder folder, Action<string> say)
 
             foreach (var member in kind)
             {
-                await ReadyAsync(state.Find(member.Name)!, cancel);
+                await ReadyAsync(state, state.Find(member.Name)!, cancel);
             }
 
             if (kind.Key == MemberKind.MariaDb)
@@ -289,7 +301,9 @@ internal sealed class Cluster(ClusterFolder folder, Action<string> say)
                 await MariaDbMember.InstallAsync(folder, member, cancel);
                 return MariaDbMember.Start(folder, member, state.Sql, member.Name == state.Writer);
             case MemberKind.Redis:
-                return RedisMember.Start(folder, member);
+                return await RedisMember.StartAsync(folder, state, member, say, cancel);
+            case MemberKind.Sentinel:
+                return SentinelMember.Start(folder, state, member);
             case MemberKind.Nginx:
                 return NginxMember.Start(folder, state, member);
             case MemberKind.Worker or MemberKind.Api or MemberKind.Ops:
@@ -303,10 +317,10 @@ internal sealed class Cluster(ClusterFolder folder, Action<string> say)
         }
     }
 
-    private async Task ReadyAsync(Member member, CancellationToken cancel)
+    private async Task ReadyAsync(ClusterState state, Member member, CancellationToken cancel)
     {
         var started = TimeProvider.System.GetTimestamp();
-        while (!await IsReadyAsync(member, cancel))
+        while (!await IsReadyAsync(state, member, cancel))
         {
             if (!member.IsAlive || TimeProvider.System.GetElapsedTime(started) > ReadyTimeMax)
             {
@@ -319,10 +333,11 @@ internal sealed class Cluster(ClusterFolder folder, Action<string> say)
         }
     }
 
-    private async Task<bool> IsReadyAsync(Member member, CancellationToken cancel) => member.Kind switch
+    private async Task<bool> IsReadyAsync(ClusterState state, Member member, CancellationToken cancel) => member.Kind switch
     {
         MemberKind.MariaDb => await MariaDbMember.Server(folder, member).TryLookAsync(cancel) is not null,
-        MemberKind.Redis => await RedisMember.AnswersAsync(folder, member, cancel),
+        MemberKind.Redis => await RedisMember.IsReadyAsync(folder, state, member),
+        MemberKind.Sentinel => await SentinelMember.TryLookAsync(folder, member) is not null,
         MemberKind.Nginx => await SluiceMember.AnswersAsync(NginxMember.CheckUrl(member), cancel),
         MemberKind.Worker or MemberKind.Api or MemberKind.Ops => await SluiceMember.MissingAsync(SluiceMember.Url(member), cancel) is "",
     };

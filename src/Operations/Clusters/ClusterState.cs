@@ -9,6 +9,7 @@ internal enum MemberKind
 {
     MariaDb,
     Redis,
+    Sentinel,
     Worker,
     Api,
     Ops,
@@ -25,8 +26,18 @@ internal enum ClusterSql
     Replication,
 }
 
+/// <summary>How Redis is served.</summary>
+internal enum ClusterRedis
+{
+    /// <summary>One Redis.</summary>
+    Single,
+
+    /// <summary>A primary, two replicas, and three Sentinels that promote one when it is gone.</summary>
+    Sentinel,
+}
+
 /// <summary>One process of the cluster: what it is, where, and which process runs it now.</summary>
-/// <param name="NodeId">Number of a Sluice node, <c>server-id</c> of a MariaDB; otherwise 0.</param>
+/// <param name="NodeId">Number of a Sluice node, <c>server-id</c> of a MariaDB, number of a Redis or Sentinel; otherwise 0.</param>
 /// <param name="Process">The process that was started last, or null.</param>
 internal sealed record Member(string Name, MemberKind Kind, int Port, int NodeId, OwnProcess? Process = null)
 {
@@ -38,7 +49,7 @@ internal sealed record Member(string Name, MemberKind Kind, int Port, int NodeId
 /// <summary>All that is known about a cluster between two commands: <c>cluster.json</c> in its folder.</summary>
 /// <param name="Writer">Name of the MariaDB that takes writes.</param>
 /// <param name="Settings">Given to every Sluice node, <c>Section:Name=value</c>.</param>
-internal sealed record ClusterState(int PublicPort, ClusterSql Sql, string Writer, int NextNodeId, IReadOnlyList<string> Settings, IReadOnlyList<Member> Members)
+internal sealed record ClusterState(int PublicPort, ClusterSql Sql, ClusterRedis Redis, string Writer, int NextNodeId, IReadOnlyList<string> Settings, IReadOnlyList<Member> Members)
 {
     /// <summary>In the order in which they start; they end in the reverse order.</summary>
     [JsonIgnore] public IEnumerable<Member> InOrder => Members.OrderBy(member => member.Kind).ThenBy(member => member.NodeId);

@@ -39,7 +39,9 @@ internal sealed record ClusterStatus(string Url, string Folder, IReadOnlyList<Me
         {
             MemberKind.MariaDb when state.Sql == ClusterSql.Single => "sql",
             MemberKind.MariaDb => member.Name == state.Writer ? "sql primary" : "sql replica",
-            MemberKind.Redis => "redis",
+            MemberKind.Redis when state.Redis == ClusterRedis.Single => "redis",
+            MemberKind.Redis => member.Name == RedisMember.Primary(folder, state).Name ? "redis primary" : "redis replica",
+            MemberKind.Sentinel => "sentinel",
             MemberKind.Nginx => "load balancer",
             MemberKind.Worker or MemberKind.Api or MemberKind.Ops => member.Kind.ToString().ToLowerInvariant(),
         };
@@ -71,13 +73,47 @@ internal sealed record ClusterStatus(string Url, string Folder, IReadOnlyList<Me
                     ? status with { Health = !view.IsWritable ? "read-only" : view.Followers == 0 ? "commits wait: no replica" : "ok", Says = $"{view.Followers} replicas follow" }
                     : status with { Health = view.IsWritable ? "writable" : view.IsFollowing ? "ok" : "does not follow", Lag = view.SecondsBehind, Says = view.Says };
             case MemberKind.Redis:
-                return status with { Health = await RedisMember.AnswersAsync(folder, member, cancel) ? "ok" : "does not answer" };
+                return await LookAtRedisAsync(folder, state, member, status);
+            case MemberKind.Sentinel:
+                var lacks = await SentinelMember.LacksAsync(folder, state, member);
+                var named = (await SentinelMember.TryLookAsync(folder, member))?.PrimaryPort;
+                return status with { Health = lacks.Length == 0 ? "ok" : lacks, Says = state.Members.FirstOrDefault(each => each.Port == named) is { } primary ? $"names {primary.Name}" : "" };
             case MemberKind.Nginx:
                 return status with { Health = await SluiceMember.AnswersAsync(NginxMember.CheckUrl(member), cancel) ? "ok" : "does not answer" };
             default:
                 var missing = await SluiceMember.MissingAsync(SluiceMember.Url(member), cancel);
                 return status with { Health = missing switch { null => "does not answer", "" => "ok", _ => "not ready" }, Says = missing ?? "" };
         }
+    }
+
+    private static async Task<MemberStatus> LookAtRedisAsync(ClusterFolder folder, ClusterState state, Member member, MemberStatus status)
+    {
+        if (await RedisMember.TryLookAsync(folder, member) is not { } view)
+        {
+            return status with { Health = "does not answer" };
+        }
+
+        if (state.Redis == ClusterRedis.Single)
+        {
+            return status with { Health = "ok" };
+        }
+
+        var primary = RedisMember.Primary(folder, state);
+        if (member.Name == primary.Name)
+        {
+            var online = view.Followers.Count(follower => follower.IsOnline);
+            return status with { Health = !view.IsPrimary ? "does not lead yet" : online == 0 ? "claims wait: no replica" : "ok", Says = string.Create(CultureInfo.InvariantCulture, $"{online} replicas follow, offset {view.Offset}") };
+        }
+
+        // What the primary has heard of it: so both offsets are of one moment.
+        var leader = primary.IsAlive && primary.Process is { IsFrozen: false } ? await RedisMember.TryLookAsync(folder, primary) : null;
+        var seen = leader?.Followers.FirstOrDefault(follower => follower.Port == member.Port);
+        return status with
+        {
+            Health = view.IsPrimary ? "leads nobody" : view.IsLinked ? "ok" : "does not follow",
+            Lag = seen?.Seconds,
+            Says = seen is null ? string.Create(CultureInfo.InvariantCulture, $"offset {view.Offset}") : string.Create(CultureInfo.InvariantCulture, $"offset {seen.Offset}, {Math.Max(0, leader!.Offset - seen.Offset)} bytes behind"),
+        };
     }
 
     // As any server of the shop would ask, from the first API node that answers.

@@ -27,8 +27,10 @@ internal static class MariaDbMember
         if (!Directory.Exists(Path.Combine(data, "mysql")))
         {
             var log = folder.LogOf(member);
+
+            // A folder of its own for temporary tables: in a shared one, another server that starts deletes them.
             using var install = Process.Start(new ProcessStartInfo("sh", [
-                "-c", "exec \"$@\" >>\"$0\" 2>&1 </dev/null", log, ServerPrograms.Find("mariadb-install-db"), "--no-defaults", $"--datadir={data}", $"--user={Environment.UserName}",
+                "-c", "exec \"$@\" >>\"$0\" 2>&1 </dev/null", log, ServerPrograms.Find("mariadb-install-db"), "--no-defaults", $"--datadir={data}", $"--tmpdir={home}/tmp", $"--user={Environment.UserName}",
                 "--auth-root-authentication-method=socket", $"--auth-root-socket-user={Environment.UserName}", "--skip-test-db", "--skip-name-resolve", "--innodb-log-file-size=64M"])) ?? throw new InvalidOperationException("mariadb-install-db did not start.");
             await install.WaitForExitAsync(cancel);
             if (install.ExitCode != 0)

@@ -22,9 +22,13 @@ internal static class SluiceMember
             ["SLUICE__DATA"] = folder.Keys,
             ["SLUICE__KNOWNPROXIES"] = "127.0.0.1",
             ["SLUICE__NODES__NAME"] = member.Name,
-            ["SLUICE__REDIS__CONNECTION"] = RedisMember.Connection(folder, state.Members.First(each => each.Kind == MemberKind.Redis)),
             ["SLUICE__SQL__CONNECTION"] = MariaDbMember.Connection(folder, state.Find(state.Writer)!),
         };
+        foreach (var (name, value) in RedisMember.Settings(folder, state))
+        {
+            environment[name] = value;
+        }
+
         if (member.Kind == MemberKind.Ops)
         {
             environment["SLUICE__NGINX__UPSTREAMFILE"] = NginxMember.UpstreamFile(folder);

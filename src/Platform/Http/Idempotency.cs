@@ -14,6 +14,9 @@ namespace Sluice.Platform.Http;
 /// </summary>
 public sealed class Idempotency(Database database, TimeProvider time)
 {
+    // Longer than anybody repeats a request; without an end the table would only ever grow.
+    private static readonly TimeSpan RememberedFor = TimeSpan.FromDays(30);
+
     /// <summary>The key of the request, or null when there is none.</summary>
     /// <exception cref="ProblemException">The header is not a key.</exception>
     public static string? KeyOf(HttpRequest request)
@@ -60,10 +63,15 @@ public sealed class Idempotency(Database database, TimeProvider time)
         }
 
         var id = await effect(transaction);
+        var now = time.GetUtcNow();
         await transaction.Connection!.ExecuteAsync(
             "INSERT INTO idempotency (route, idempotency_key, request_hash, result_id, created_at) VALUES (@route, @key, @hash, @id, @now)",
-            new { route, key, hash, id, now = time.GetUtcNow().ToUnixTimeMilliseconds() },
+            new { route, key, hash, id, now = now.ToUnixTimeMilliseconds() },
             transaction);
+
+        // Each new key takes those along whose time has come since the last one: few, and by an index.
+        await transaction.Connection!.ExecuteAsync(
+            "DELETE FROM idempotency WHERE created_at < @ended", new { ended = (now - RememberedFor).ToUnixTimeMilliseconds() }, transaction);
         return (id, true);
     }
 }
@@ -81,6 +89,15 @@ public sealed class M1002_Idempotency : Migration
             .WithColumn("result_id").AsInt64().NotNullable()
             .WithColumn("created_at").AsInt64().NotNullable();
     }
+
+    public override void Down() => throw new NotSupportedException("Sluice's schema only goes forward; restore a backup instead.");
+}
+
+/// <summary>By age, for the end of their time.</summary>
+[Migration(1010)]
+public sealed class M1010_IdempotencyAge : Migration
+{
+    public override void Up() => Create.Index("ix_idempotency_created").OnTable("idempotency").OnColumn("created_at").Ascending();
 
     public override void Down() => throw new NotSupportedException("Sluice's schema only goes forward; restore a backup instead.");
 }

@@ -18,7 +18,7 @@ public sealed partial class PoolKeeper(
     private static readonly TimeSpan Round = TimeSpan.FromMilliseconds(500), AllPoolsRound = TimeSpan.FromSeconds(10);
 
     private volatile bool ready;
-    private string? knownRun;
+    private string? knownLives;
     private long allLookedAt;
 
     /// <summary>True once every pool has been brought up after the start.</summary>
@@ -37,9 +37,10 @@ public sealed partial class PoolKeeper(
                     await StartIdsAsync();
                 }
 
-                ready |= await RebuildStrangersAsync();
-                await GiveLastUnitsAsync();
-                idle = await pools.ApplyPendingAsync() + await releases.ReturnPendingAsync() == 0;
+                // Each whatever became of the one before: of several servers one may be away, and what is on the others goes on.
+                ready |= await TryAsync(RebuildStrangersAsync);
+                await TryAsync(GiveLastUnitsAsync);
+                idle = await TryAsync(pools.ApplyPendingAsync) + await TryAsync(releases.ReturnPendingAsync) == 0;
             }
             catch (Exception e)
             {
@@ -54,51 +55,65 @@ public sealed partial class PoolKeeper(
         }
     }
 
+    private async Task<T?> TryAsync<T>(Func<Task<T>> step)
+    {
+        try
+        {
+            return await step();
+        }
+        catch (DependencyUnavailableException e)
+        {
+            LogFailed(log, null, e.Message);
+            return default;
+        }
+    }
+
     // A pool whose "run" is not the server's own was last seen in another life of it: nothing in it is trusted.
     // Pools that can sell are looked at every round, the rest at the start, in a new life of the server, and now and then.
     // False while another process is still at one of them.
     private async Task<bool> RebuildStrangersAsync()
     {
-        var run = await redis.RunAsync();
-        var all = run != knownRun || time.GetElapsedTime(allLookedAt) > AllPoolsRound;
+        var lives = redis.Lives;
+        var all = lives != knownLives || time.GetElapsedTime(allLookedAt) > AllPoolsRound;
         var pools = (await database.ReadAsync(connection => connection.QueryAsync<long>(
             "SELECT id FROM pools WHERE @all OR gate <> @closed", new { all, closed = Gate.Closed }))).AsList();
-        var asked = pools.ConvertAll(id => (Id: id, Meta: redis.GuardAsync(db => db.HashGetAsync(new PoolKeys(id).Meta, ["run", "frozen"]))));
-        await Task.WhenAll(asked.Select(pool => pool.Meta));
+        var asked = pools.ConvertAll(id => (Id: id, Keys: new PoolKeys(id), Meta: redis.GuardAsync(new PoolKeys(id).Meta, db => db.HashGetAsync(new PoolKeys(id).Meta, ["run", "frozen"]))));
         var complete = true;
-        foreach (var (id, meta) in asked)
+        await redis.EachAsync(asked, pool => pool.Keys.Meta, async pool =>
         {
-            if (await meta is var known && known[0] != run)
+            var known = await pool.Meta;
+            if (known[0] != await redis.RunAsync(pool.Keys.Meta))
             {
-                complete &= await rebuilder.RebuildAsync(id) is not null;
+                complete &= await rebuilder.RebuildAsync(pool.Id) is not null;
             }
             else if (!known[1].IsNullOrEmpty)
             {
                 // Frozen in this life: somebody is rebuilding it, or began to and died; the freeze itself tells the two apart.
-                complete &= await rebuilder.TakeOverAsync(id) is not null;
+                complete &= await rebuilder.TakeOverAsync(pool.Id) is not null;
             }
-        }
-
+        });
         if (all && complete)
         {
-            (knownRun, allLookedAt) = (run, time.GetTimestamp());
+            (knownLives, allLookedAt) = (lives, time.GetTimestamp());
         }
 
         return complete;
     }
 
     // What is set aside is of use as long as there is a rush to go on without Redis. When Redis has less than that itself, it gets it.
-    private async Task GiveLastUnitsAsync()
+    private async Task<int> GiveLastUnitsAsync()
     {
-        var setAside = (await database.ReadAsync(connection => connection.QueryAsync<(long Id, long Units)>(
-            "SELECT id, set_aside_units FROM pools WHERE gate = @open AND set_aside_units > 0 AND sold_aside_units = 0", new { open = Gate.Open }))).AsList();
-        foreach (var (id, units) in setAside)
+        var setAside = await database.ReadAsync(connection => connection.QueryAsync<(long Id, long Units)>(
+            "SELECT id, set_aside_units FROM pools WHERE gate = @open AND set_aside_units > 0 AND sold_aside_units = 0", new { open = Gate.Open }));
+        var given = 0;
+        await redis.EachAsync(setAside, pool => new PoolKeys(pool.Id).Meta, async pool =>
         {
-            if (await redis.GuardAsync(db => db.StringGetAsync(new PoolKeys(id).Left)) is { IsNull: false } left && (long)left < units)
+            if (await redis.GuardAsync(new PoolKeys(pool.Id).Left, db => db.StringGetAsync(new PoolKeys(pool.Id).Left)) is { IsNull: false } left && (long)left < pool.Units)
             {
-                await pools.GiveSetAsideAsync(id);
+                given += await pools.GiveSetAsideAsync(pool.Id) ? 1 : 0;
             }
-        }
+        });
+        return given;
     }
 
     // Should the clock have been set back while this node was down, no id is given out twice.
@@ -109,7 +124,7 @@ public sealed partial class PoolKeeper(
         ids.StartAfter(Math.Max(newestPool, newestClaim));
         foreach (var id in await database.ReadAsync(connection => connection.QueryAsync<long>("SELECT id FROM pools WHERE gate <> @closed", new { closed = Gate.Closed })))
         {
-            if (ClaimEntry.TryFromQueue(id, await redis.GuardAsync(db => db.ListGetByIndexAsync(new PoolKeys(id).Log, -1)), out var newest))
+            if (ClaimEntry.TryFromQueue(id, await redis.GuardAsync(new PoolKeys(id).Log, db => db.ListGetByIndexAsync(new PoolKeys(id).Log, -1)), out var newest))
             {
                 ids.StartAfter(newest.Id);
             }

@@ -11,7 +11,7 @@ namespace Sluice.Platform.Pools;
 /// Decides on this node who answers claims: Redis, or, when that has been away for <see cref="PoolsOptions.DegradeAfter"/>, SQL with what pools have set aside for it. Runs on every node that answers claims.
 /// </summary>
 /// <remarks>
-/// Nodes need not agree: each engine sells from units of its own, so a node that is cut off from Redis alone does no harm to what the others sell. docs/adr/0012.
+/// Nodes need not agree: each engine sells from units of its own, so a node that is cut off from Redis alone does no harm to what the others sell. docs/adr/0013.
 /// Before SQL sells, this node writes what it has acknowledged; before Redis sells again, pools of which SQL has sold are rebuilt, so that Redis knows whose these units are.
 /// </remarks>
 public sealed partial class RedisAway(
@@ -81,8 +81,7 @@ public sealed partial class RedisAway(
     {
         try
         {
-            await redis.GuardAsync(db => db.PingAsync());
-            await redis.RunAsync();
+            await redis.PingAsync();
             return true;
         }
         catch (DependencyUnavailableException)

@@ -8,7 +8,7 @@ namespace Sluice.Platform.Pools;
 
 /// <summary>
 /// Claims without Redis: the rules of Claim.lua on SQL's rows, one transaction for a whole batch. It sells only what was set aside for it (<see cref="Pool.SetAsideUnits"/>), which Redis never had,
-/// so whatever Redis has promised, and whoever still reaches it, no unit is sold twice. docs/adr/0012.
+/// so whatever Redis has promised, and whoever still reaches it, no unit is sold twice. docs/adr/0013.
 /// </summary>
 /// <remarks>
 /// A claim is written when it is answered. The times are those of this node's clock, not of Redis'. Bounded by <see cref="PoolsOptions.DegradedClaimsPerSecond"/>: SQL is there for everybody else too.

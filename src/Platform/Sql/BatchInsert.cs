@@ -13,7 +13,7 @@ namespace Sluice.Platform.Sql;
 /// </summary>
 /// <remarks>
 /// SQLite runs in this process, so one prepared row is run again and again, and bound by number without the driver: that looks every parameter up by its name, in a list,
-/// which costs as much as the insert, and for a statement of 500 rows a hundred times as much.
+/// which costs half as much again as the insert, and fifty times as much in one statement of 500 rows.
 /// A server across a network wants the opposite: many rows for each round trip. INSERT IGNORE would do it, and would also turn what is too long into something shorter; so it is
 /// ON DUPLICATE KEY UPDATE that changes nothing, whose row count says how many rows are new. Which ones it does not say. All or none is the rule and needs no more;
 /// otherwise (a worker died after its commit, and its batch comes again with others) the statement is taken back and its halves are asked, until each is one or the other.

@@ -30,21 +30,32 @@ public sealed class Database : IDisposable
     private static readonly TimeSpan TryTimeMax = TimeSpan.FromSeconds(3), PauseMin = TimeSpan.FromMilliseconds(5);
 
     private readonly ISqlEngine engine;
-    private readonly SemaphoreSlim writers;
-    private readonly int writersWaitingMax;
-    private int writersWaiting;
+    private readonly Readers? readers;
+    private readonly Turns writers;
 
     public Database(SqlOptions options, string dataFolder)
     {
-        engine = options.Connection.Equals(SqlOptions.Embedded, StringComparison.OrdinalIgnoreCase) ? new SqliteEngine(options, dataFolder) : new MySqlEngine(options);
-        writersWaitingMax = options.WritersWaitingMax;
-        writers = new SemaphoreSlim(engine.WritersMax, engine.WritersMax);
+        if (options.Connection.Equals(SqlOptions.Embedded, StringComparison.OrdinalIgnoreCase))
+        {
+            engine = options.Readers.Count == 0 ? new SqliteEngine(options, dataFolder) : throw new DependencyUnavailableException("sql", "Sql:Readers are of a server: name the writer in Sql:Connection.");
+        }
+        else
+        {
+            var server = new MySqlEngine(options, options.Connection);
+            engine = server;
+            readers = options.Readers.Count == 0 ? null : new Readers(options, server, () => ReadAtWriterAsync(MySqlEngine.PositionAsync));
+        }
+
+        writers = new Turns(engine.WritersMax, options.WritersWaitingMax, "to write");
     }
 
     /// <summary>The engine, its version and its place, for people. Never a password.</summary>
     public string Describe => engine.Describe;
 
     internal ISqlEngine Engine => engine;
+
+    /// <summary>For a test: how many queries were answered by a reader, not by the writer.</summary>
+    internal long AnsweredByReaders => readers?.Answered ?? 0;
 
     /// <summary>For a test that listens to what a connection is asked.</summary>
     internal Action<DbConnection>? Opened { get; set; }
@@ -53,7 +64,7 @@ public sealed class Database : IDisposable
     /// <exception cref="DependencyUnavailableException">Locked, full, broken or away. Nothing was changed, unless it is the commit itself that failed: look the key up.</exception>
     public async Task<T> WriteAsync<T>(Func<DbTransaction, Task<T>> work, LostCommit whenLost = LostCommit.Report, CancellationToken cancel = default)
     {
-        await TakeTurnAsync(cancel);
+        await writers.TakeAsync(cancel);
         try
         {
             var started = Stopwatch.GetTimestamp();
@@ -111,43 +122,41 @@ public sealed class Database : IDisposable
         whenLost,
         cancel);
 
-    /// <summary>Runs a query on one snapshot; never waits for a writer, and is never run twice.</summary>
+    /// <summary>Runs a query on one snapshot; never waits for a writer. At the writer it is never run twice.</summary>
     /// <exception cref="DependencyUnavailableException">The database cannot be read now.</exception>
-    public async Task<T> ReadAsync<T>(Func<DbConnection, Task<T>> query)
-    {
-        try
-        {
-            await using var connection = await OpenAsync(writes: false);
-            await using var snapshot = await engine.BeginAsync(connection, writes: false);
-            return await query(connection);
-        }
-        catch (Exception e) when (engine.FailureOf(e) is not (SqlFailure.None or SqlFailure.Duplicate))
-        {
-            throw new DependencyUnavailableException("sql", engine.Says(e), e);
-        }
-    }
+    public async Task<T> ReadAsync<T>(Func<DbConnection, Task<T>> query, ReadFrom from = ReadFrom.Writer) =>
+        from == ReadFrom.Writer || readers is null ? await ReadAtWriterAsync(query)
+        : await readers.TryAsync(query) is (true, var answer) ? answer
+        : await readers.InsteadAsync(() => ReadAtWriterAsync(query));
 
     public void Dispose()
     {
+        readers?.Dispose();
         engine.Dispose();
         writers.Dispose();
     }
 
-    private async Task TakeTurnAsync(CancellationToken cancel)
+    private async Task<T> ReadAtWriterAsync<T>(Func<DbConnection, Task<T>> query)
     {
-        if (Interlocked.Increment(ref writersWaiting) > writersWaitingMax)
+        var started = Stopwatch.GetTimestamp();
+        for (var tries = 1; ; tries++)
         {
-            Interlocked.Decrement(ref writersWaiting);
-            throw new DependencyUnavailableException("sql", $"more than {writersWaitingMax} requests wait for their turn to write.");
-        }
-
-        try
-        {
-            await writers.WaitAsync(cancel);
-        }
-        finally
-        {
-            Interlocked.Decrement(ref writersWaiting);
+            var wasAsked = false;
+            try
+            {
+                await using var connection = await OpenAsync(writes: false);
+                await using var snapshot = await engine.BeginAsync(connection, writes: false);
+                wasAsked = true;
+                return await query(connection);
+            }
+            catch (Exception e) when (engine.FailureOf(e) is var failure and not (SqlFailure.None or SqlFailure.Duplicate))
+            {
+                // A connection may have died while nobody used it; the next one may be well.
+                if (wasAsked || failure != SqlFailure.Away || tries == TriesMax || Stopwatch.GetElapsedTime(started) > TryTimeMax)
+                {
+                    throw new DependencyUnavailableException("sql", engine.Says(e), e);
+                }
+            }
         }
     }
 

@@ -5,7 +5,10 @@ using System.Globalization;
 using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Text;
+using FluentMigrator;
 using FluentMigrator.Runner;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
 using MySqlConnector;
 using Sluice.Platform.Hosting;
 
@@ -35,6 +38,7 @@ internal sealed class MySqlEngine : ISqlEngine
         [1020] = SqlFailure.TakenBack, // a row changed since this transaction's snapshot
         [1205] = SqlFailure.TakenBack, // lock wait timeout: the statement only, but we roll the rest back
         [1213] = SqlFailure.TakenBack, // deadlock; on Galera also a conflict that the commit finds
+        [1412] = SqlFailure.TakenBack, // a table was altered since this transaction's snapshot
         [1613] = SqlFailure.TakenBack, // XA: rolled back, took too long
         [1614] = SqlFailure.TakenBack, // XA: rolled back, deadlock
 
@@ -84,10 +88,11 @@ internal sealed class MySqlEngine : ISqlEngine
     private readonly MySqlConnectionStringBuilder settings;
     private readonly SqlOptions options;
 
-    public MySqlEngine(SqlOptions options)
+    /// <param name="connection">The writer's, or a reader's.</param>
+    public MySqlEngine(SqlOptions options, string connection)
     {
         this.options = options;
-        settings = new MySqlConnectionStringBuilder(options.Connection)
+        settings = new MySqlConnectionStringBuilder(connection)
         {
             ApplicationName = "sluice",
             Pooling = true,
@@ -97,7 +102,7 @@ internal sealed class MySqlEngine : ISqlEngine
             CancellationTimeout = 1,
             ConnectionIdleTimeout = Seconds(SilenceMax / 2),
 
-            // A connection comes back with its transaction ended, and everything else about it is as StartSession left it. It is pinged before it is used again.
+            // A connection comes back with its transaction ended, and everything else about it is as StartSession left it.
             ConnectionReset = false,
             UseAffectedRows = true,
             AllowUserVariables = false,
@@ -119,11 +124,60 @@ internal sealed class MySqlEngine : ISqlEngine
 
     private string Place => string.Create(CultureInfo.InvariantCulture, $"{settings.Server}:{settings.Port}/{settings.Database}");
 
+    /// <summary>The Galera cluster that the server belongs to, or "". Known once a connection was opened.</summary>
+    public string GaleraCluster { get; private set; } = "";
+
     public async Task<DbConnection> OpenAsync(bool writes) => await source.OpenConnectionAsync();
 
-    public async Task<DbTransaction> BeginAsync(DbConnection connection, bool writes) => writes
-        ? await ((MySqlConnection)connection).BeginTransactionAsync(IsolationLevel.ReadCommitted)
-        : await ((MySqlConnection)connection).BeginTransactionAsync(IsolationLevel.Snapshot, isReadOnly: true);
+    public async Task<MySqlConnection> OpenAsync(CancellationToken cancel) => await source.OpenConnectionAsync(cancel);
+
+    /// <summary>How far a server is: each commit that was answered before is within it.</summary>
+    public static async Task<string> PositionAsync(DbConnection connection)
+    {
+        await using var command = connection.CreateCommand();
+        command.CommandText = IsMariaDb((MySqlConnection)connection) ? "SELECT @@GLOBAL.gtid_binlog_pos" : "SELECT ''";
+        return (string)(await command.ExecuteScalarAsync())!;
+    }
+
+    /// <summary>Waits until this server has what the writer had at a position. False: not in time, or there is no way to know.</summary>
+    /// <remarks>
+    /// A Galera node of the writer's cluster waits by itself when the transaction begins (wsrep_sync_wait). A replica is asked for the writer's GTID; it compares with what it replicated, so a server that
+    /// replicates from nobody never has it. MySQL counts GTIDs in another way, and is no reader.
+    /// </remarks>
+    public async Task<bool> HasCaughtUpAsync(MySqlConnection connection, string position, MySqlEngine writer, TimeSpan atMost, CancellationToken cancel)
+    {
+        if (GaleraCluster.Length > 0 && GaleraCluster == writer.GaleraCluster)
+        {
+            return true;
+        }
+
+        if (position.Length == 0 || !IsMariaDb(connection))
+        {
+            return false;
+        }
+
+        await using var command = connection.CreateCommand();
+        command.CommandText = "SELECT MASTER_GTID_WAIT(@position, @seconds)";
+        command.Parameters.AddWithValue("@position", position);
+        command.Parameters.AddWithValue("@seconds", atMost.TotalSeconds);
+        return Convert.ToInt64(await command.ExecuteScalarAsync(cancel), CultureInfo.InvariantCulture) == 0;
+    }
+
+    public async Task<DbTransaction> BeginAsync(DbConnection connection, bool writes)
+    {
+        try
+        {
+            return writes
+                ? await ((MySqlConnection)connection).BeginTransactionAsync(IsolationLevel.ReadCommitted)
+                : await ((MySqlConnection)connection).BeginTransactionAsync(IsolationLevel.Snapshot, isReadOnly: true);
+        }
+        catch (Exception e) when (FailureOf(e) == SqlFailure.Away)
+        {
+            // The driver does not look whether a connection that lay idle still lives. If this one does not, neither do those beside it: the next is a new one.
+            await MySqlConnection.ClearPoolAsync((MySqlConnection)connection);
+            throw;
+        }
+    }
 
     public SqlFailure FailureOf(Exception e) => e switch
     {
@@ -140,8 +194,7 @@ internal sealed class MySqlEngine : ISqlEngine
         try
         {
             using var connection = source.OpenConnection();
-            var isMariaDb = connection.ServerVersion.Contains("MariaDB", StringComparison.OrdinalIgnoreCase);
-            Describe = $"{(isMariaDb ? "MariaDB" : "MySQL")} {connection.ServerVersion.Replace("5.5.5-", "", StringComparison.Ordinal).Split('-')[0]} at {Place}";
+            Describe = $"{(IsMariaDb(connection) ? "MariaDB" : "MySQL")} {connection.ServerVersion.Replace("5.5.5-", "", StringComparison.Ordinal).Split('-')[0]}{(GaleraCluster.Length > 0 ? " (Galera)" : "")} at {Place}";
             DemandDurability(connection);
         }
         catch (Exception e) when (FailureOf(e) != SqlFailure.None)
@@ -170,8 +223,12 @@ internal sealed class MySqlEngine : ISqlEngine
         throw new DependencyUnavailableException("sql", $"another node has been migrating {Place} for {MigrationTurnMax.TotalMinutes:0} minutes.");
     }
 
-    public void AddRunner(IMigrationRunnerBuilder runner) => runner.AddMySql8().WithGlobalConnectionString(
-        new MySqlConnectionStringBuilder(settings.ConnectionString) { Pooling = false, AllowUserVariables = true, DefaultCommandTimeout = Seconds(MigrationTurnMax) }.ConnectionString);
+    public void AddRunner(IMigrationRunnerBuilder runner)
+    {
+        runner.AddMySql8().WithGlobalConnectionString(
+            new MySqlConnectionStringBuilder(settings.ConnectionString) { Pooling = false, AllowUserVariables = true, DefaultCommandTimeout = Seconds(MigrationTurnMax) }.ConnectionString);
+        runner.Services.RemoveAll<IMigrationProcessor>().AddScoped<IMigrationProcessor, MigrationSteps>();
+    }
 
     // User ids, keys and SKUs are compared byte for byte, as SQLite does; the default of a server takes 'U-1' for 'u-1'.
     // (utf8mb4_bin ignores blanks at the end. None of these may hold a blank: Names.cs.)
@@ -217,14 +274,37 @@ internal sealed class MySqlEngine : ISqlEngine
         command.CommandText =
             "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', autocommit = 1, " +
             string.Create(CultureInfo.InvariantCulture, $"innodb_lock_wait_timeout = {Seconds(options.LockWaitMax)}, wait_timeout = {Seconds(SilenceMax)}");
-        if (context.Connection.ServerVersion.Contains("MariaDB", StringComparison.OrdinalIgnoreCase))
+        if (IsMariaDb(context.Connection))
         {
             // Lists stay lists: from a thousand elements on MariaDB makes them a subquery otherwise, see SqlList.
             command.CommandText += ", in_predicate_conversion_threshold = 0";
+            GaleraCluster = await GaleraClusterAsync(context.Connection, cancel);
+            if (GaleraCluster.Length > 0)
+            {
+                // A node of a cluster may have a commit of another one a moment later. Whoever begins a transaction waits for it: the writer may have been another node a moment ago.
+                command.CommandText += ", wsrep_sync_wait = 1";
+            }
         }
 
         await command.ExecuteNonQueryAsync(cancel);
     }
+
+    // SHOW is answered by a node that is cut off too, and by a server that does not know the names.
+    private static async Task<string> GaleraClusterAsync(MySqlConnection connection, CancellationToken cancel)
+    {
+        await using var command = connection.CreateCommand();
+        command.CommandText = "SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_provider_name', 'wsrep_cluster_state_uuid')";
+        var says = new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase);
+        await using var reader = await command.ExecuteReaderAsync(cancel);
+        while (await reader.ReadAsync(cancel))
+        {
+            says[reader.GetString(0)] = reader.GetString(1);
+        }
+
+        return says.GetValueOrDefault("wsrep_provider_name", "") is { Length: > 0 } provider ? $"{provider} {says.GetValueOrDefault("wsrep_cluster_state_uuid", "")}" : "";
+    }
+
+    private static bool IsMariaDb(MySqlConnection connection) => connection.ServerVersion.Contains("MariaDB", StringComparison.OrdinalIgnoreCase);
 
     private void DemandDurability(MySqlConnection connection)
     {

@@ -16,6 +16,18 @@ public sealed class SqlOptions
     /// </summary>
     [Required, SqlConnectionString] public string Connection { get; init; } = "embedded";
 
+    /// <summary>
+    /// Connection strings of servers that have the same data and are only read: replicas of the writer (MariaDB, with GTIDs), or the other nodes of its Galera cluster; <c>Sql:Readers:0</c>, <c>Sql:Readers:1</c> and so on,
+    /// 16 at most. What a buyer sees there is never older than what they were told.
+    /// </summary>
+    [SqlConnectionStrings] public IReadOnlyList<string> Readers { get; init; } = [];
+
+    /// <summary>How long a read waits for a reader that is behind, 1 ms – 5 s. Then it goes to the writer, and the reader is left alone for a second.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.001", "00:00:05")] public TimeSpan ReaderLagMax { get; init; } = TimeSpan.FromMilliseconds(250);
+
+    /// <summary>Reads of this node that the writer answers at once in the place of its readers, 1–256; eight times as many wait, and further ones are answered 503.</summary>
+    [Range(1, 256)] public int ReaderMissesMax { get; init; } = 16;
+
     /// <summary>How long a statement waits for somebody else's lock before the request is answered 503, 1–30 s.</summary>
     [Range(typeof(TimeSpan), "00:00:01", "00:00:30")] public TimeSpan LockWaitMax { get; init; } = TimeSpan.FromSeconds(2);
 
@@ -44,11 +56,11 @@ internal sealed class SqlConnectionStringAttribute() : ValidationAttribute("writ
 {
     public override bool IsValid(object? value)
     {
-        if (value is not string text || text.Equals(SqlOptions.Embedded, StringComparison.OrdinalIgnoreCase))
-        {
-            return value is string;
-        }
+        return value is string text && (text.Equals(SqlOptions.Embedded, StringComparison.OrdinalIgnoreCase) || IsServer(text));
+    }
 
+    public static bool IsServer(string text)
+    {
         try
         {
             var parts = new MySqlConnectionStringBuilder(text);
@@ -59,4 +71,11 @@ internal sealed class SqlConnectionStringAttribute() : ValidationAttribute("writ
             return false;
         }
     }
+}
+
+/// <summary>Up to 16 servers.</summary>
+[AttributeUsage(AttributeTargets.Property)]
+internal sealed class SqlConnectionStringsAttribute() : ValidationAttribute("write Server=…;Port=…;User ID=…;Password=…;Database=… into each, 16 at most")
+{
+    public override bool IsValid(object? value) => value is IReadOnlyList<string> { Count: <= 16 } texts && texts.All(SqlConnectionStringAttribute.IsServer);
 }

@@ -6,15 +6,15 @@ using Sluice.Tests.Integration.Servers;
 namespace Sluice.Tests.Integration.Cluster;
 
 /// <summary><c>sluice cluster</c> as a person uses it.</summary>
-[Collection(Drills.Name)]
+[Collection(Clusters.Name)]
 public sealed class ClusterCommandsTests(ITestOutputHelper output)
 {
     [Fact]
     public async Task Cluster_FromUpToDown_DoesWhatItSays()
     {
-        await using var host = await OneHost.StartAsync("replication");
+        await using var host = await OneHost.StartAsync("replication", "sentinel");
         var status = await host.StatusAsync();
-        string[] names = ["api-1", "api-2", "mariadb-1", "mariadb-2", "mariadb-3", "nginx", "ops-1", "redis-1", "worker-1"];
+        string[] names = ["api-1", "api-2", "mariadb-1", "mariadb-2", "mariadb-3", "nginx", "ops-1", "redis-1", "redis-2", "redis-3", "sentinel-1", "sentinel-2", "sentinel-3", "worker-1"];
         Assert.Equal(names, status["members"]!.AsArray().Select(member => (string)member!["name"]!).Order(StringComparer.Ordinal));
         Assert.All(names, name => Assert.Equal("ok", OneHost.HealthOf(status, name)));
         Assert.Equal(0, (long)status["queueDepth"]!);

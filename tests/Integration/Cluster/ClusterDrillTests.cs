@@ -7,7 +7,7 @@ namespace Sluice.Tests.Integration.Cluster;
 /// A real cluster under a crowd: nginx, two API nodes, a worker, an ops node, Redis and MariaDB. Whatever is restarted or killed, what was acknowledged is there afterwards, once; the time without
 /// service is printed and stands in docs/failure-modes.md.
 /// </summary>
-[Collection(Drills.Name)]
+[Collection(Clusters.Name)]
 public sealed class ClusterDrillTests(ITestOutputHelper output)
 {
     private const int Stock = 12_000, KeyedBuyers = 9_000, UnkeyedBuyers = 3_000;
@@ -59,8 +59,9 @@ public sealed class ClusterDrillTests(ITestOutputHelper output)
             await AwaitUpstreamAsync(host, "api-2", isIn: true);
         });
 
-        // What carries a key, or only looks, is tried at the other node. A claim without a key is not: it may have been taken.
-        Assert.DoesNotContain(crowd.Failures, failure => !failure.Key.StartsWith("claim without key", StringComparison.Ordinal));
+        // What carries a key, or only looks, is tried at the other node. A claim without a key is not: it may have been taken. On a machine that is too busy the other node may be slow as well:
+        // then 503, come back. (Which requests are tried again, NginxTests show one by one.)
+        Assert.DoesNotContain(crowd.Failures, failure => !failure.Key.StartsWith("claim without key", StringComparison.Ordinal) && !failure.Key.EndsWith("Unavailable", StringComparison.Ordinal));
     }
 
     [Fact]
@@ -88,6 +89,23 @@ public sealed class ClusterDrillTests(ITestOutputHelper output)
             await host.DoAsync("start", "redis-1");
         });
         Assert.Equal(written, File.GetLastWriteTimeUtc(file));
+    }
+
+    [Fact]
+    public async Task RedisPrimary_KilledAndBackAsAReplica_LosesNothingUnattended()
+    {
+        await using var host = await OneHost.StartAsync("single", "sentinel");
+        var crowd = await DrillAsync(host, async () =>
+        {
+            await host.DoAsync("kill", "redis-1");
+
+            // Back at once: the worst moment, in which the Sentinels may not have noticed yet. It waits for them, and follows.
+            await host.DoAsync("start", "redis-1");
+        });
+        output.WriteLine($"the Redis primary killed: {crowd.LongestClaimGap.TotalSeconds:0.0} s without an answer to a claim");
+        var status = await host.StatusAsync();
+        Assert.Equal("redis replica", (string?)status["members"]!.AsArray().Single(member => (string)member!["name"]! == "redis-1")!["role"]);
+        await Eventually.TrueAsync(async () => OneHost.HealthOf(await host.StatusAsync(), "redis-1") == "ok", "the former primary follows");
     }
 
     [Theory]

@@ -6,7 +6,7 @@ using Sluice.Tests.Integration.Servers;
 namespace Sluice.Tests.Integration.Cluster;
 
 /// <summary>The examples of docs/cluster.md, run as somebody would paste them.</summary>
-[Collection(Drills.Name)]
+[Collection(Clusters.Name)]
 public sealed class ClusterPageTests
 {
     [Fact]

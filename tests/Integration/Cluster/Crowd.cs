@@ -20,8 +20,8 @@ internal sealed class Crowd : IDisposable
     private readonly HttpClient http;
     private readonly ConcurrentDictionary<string, int> failures = new(StringComparer.Ordinal);
     private readonly Lock gapLock = new();
-    private long lastAnswer;
-    private TimeSpan longestGap;
+    private long lastAnswer, lastClaim;
+    private TimeSpan longestGap, longestClaimGap;
     private int nextKeyed = -1, nextUnkeyed = -1, answers;
 
     /// <param name="keyed">Buyers that claim with a key and may be asked again.</param>
@@ -40,12 +40,15 @@ internal sealed class Crowd : IDisposable
 
     public TimeSpan LongestGap => longestGap;
 
-    public string Says => $"{answers} answers, {(failures.IsEmpty ? "no failure" : string.Join(", ", failures.Select(failure => $"{failure.Value} × {failure.Key}")))}, longest time without any answer {longestGap.TotalSeconds:0.00} s";
+    /// <summary>In which nobody got an answer to a claim; looks at the sale go on without Redis.</summary>
+    public TimeSpan LongestClaimGap => longestClaimGap;
+
+    public string Says => $"{answers} answers, {(failures.IsEmpty ? "no failure" : string.Join(", ", failures.Select(failure => $"{failure.Value} × {failure.Key}")))}, longest time without any answer {longestGap.TotalSeconds:0.00} s, without an answer to a claim {longestClaimGap.TotalSeconds:0.00} s";
 
     /// <summary>Clicks until told to stop.</summary>
     public Task PressAsync(CancellationToken stop)
     {
-        lastAnswer = Stopwatch.GetTimestamp();
+        lastAnswer = lastClaim = Stopwatch.GetTimestamp();
         return Task.WhenAll(Enumerable.Range(0, AtOnce).Select(async visitor =>
         {
             for (var click = visitor; !stop.IsCancellationRequested; click++)
@@ -59,7 +62,7 @@ internal sealed class Crowd : IDisposable
                 };
                 if (failure is null)
                 {
-                    Answered();
+                    Answered(isClaim: what != "look");
                 }
                 else
                 {
@@ -116,7 +119,7 @@ internal sealed class Crowd : IDisposable
         }
     }
 
-    private void Answered()
+    private void Answered(bool isClaim)
     {
         Interlocked.Increment(ref answers);
         lock (gapLock)
@@ -125,6 +128,12 @@ internal sealed class Crowd : IDisposable
             var gap = Stopwatch.GetElapsedTime(lastAnswer, now);
             longestGap = gap > longestGap ? gap : longestGap;
             lastAnswer = now;
+            if (isClaim)
+            {
+                var claimGap = Stopwatch.GetElapsedTime(lastClaim, now);
+                longestClaimGap = claimGap > longestClaimGap ? claimGap : longestClaimGap;
+                lastClaim = now;
+            }
         }
     }
 }

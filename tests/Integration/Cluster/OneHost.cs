@@ -1,6 +1,4 @@
 using System.Globalization;
-using System.Net;
-using System.Net.Sockets;
 using System.Text.Json.Nodes;
 using Sluice.Operations.Clusters;
 using Sluice.Tests.Integration.Failure;
@@ -22,13 +20,13 @@ internal sealed class OneHost : IAsyncDisposable
     /// <summary>The shop through nginx.</summary>
     public SluiceServer Shop { get; private set; } = null!;
 
-    public static async Task<OneHost> StartAsync(string sql)
+    public static async Task<OneHost> StartAsync(string sql, string redis = "single")
     {
         var host = new OneHost();
         try
         {
             var port = FreePorts();
-            await host.DoAsync(["up", "--sql", sql, "--port", $"{port}", .. Drills.NoRateLimit.SelectMany(setting => new[] { "--set", setting })]);
+            await host.DoAsync(["up", "--sql", sql, "--redis", redis, "--port", $"{port}", .. Drills.NoRateLimit.SelectMany(setting => new[] { "--set", setting })]);
             host.FindShop();
             return host;
         }
@@ -81,30 +79,16 @@ internal sealed class OneHost : IAsyncDisposable
         folder.Dispose();
     }
 
-    // A dozen ports in a row, below those that the kernel gives to outgoing connections.
+    // Twenty ports in a row, below those that the kernel gives to outgoing connections.
     private static int FreePorts()
     {
         while (true)
         {
             var first = Random.Shared.Next(12_000, 30_000);
-            if (Enumerable.Range(first, 14).All(IsFree))
+            if (Enumerable.Range(first, 20).All(Sluice.Operations.Clusters.Cluster.IsFree))
             {
                 return first;
             }
-        }
-    }
-
-    private static bool IsFree(int port)
-    {
-        try
-        {
-            using var listener = new TcpListener(IPAddress.Loopback, port);
-            listener.Start();
-            return true;
-        }
-        catch (SocketException)
-        {
-            return false;
         }
     }
 }

@@ -12,12 +12,13 @@ public sealed class AckJournalTests(Engines engines)
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
     [InlineData(Engine.Sentinel)]
+    [InlineData(Engine.RedisCluster)]
     [InlineData(Engine.MariaDb)]
     public async Task Acknowledged_ForgottenByRedis_AreCountedBeforeThePoolOpensAgain(Engine engine)
     {
         using var node = new PoolNode(await engines.OpenAsync(engine));
         var pool = await node.OpenPoolAsync(Units);
-        var before = await ClaimAsync(node, pool, 0, Early);
+        var before = await node.ClaimEachAsync(pool, 0, Early);
         await ForgetAsync(node, pool);
 
         Assert.Equal(Units - Early, (await CrowdAsync(node, pool)).Count);
@@ -29,12 +30,13 @@ public sealed class AckJournalTests(Engines engines)
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
     [InlineData(Engine.Sentinel)]
+    [InlineData(Engine.RedisCluster)]
     [InlineData(Engine.MariaDb)]
     public async Task Acknowledged_ForgottenWhileAnotherNodeRebuilds_AreHandedInBeforeItOpensThePool(Engine engine)
     {
         using var node = new PoolNode(await engines.OpenAsync(engine));
         var pool = await node.OpenPoolAsync(Units);
-        var before = await ClaimAsync(node, pool, 0, Early);
+        var before = await node.ClaimEachAsync(pool, 0, Early);
         await ForgetAsync(node, pool);
         var rebuilding = Another(node).RebuildAsync(pool);
         while (!rebuilding.IsCompleted)
@@ -52,12 +54,13 @@ public sealed class AckJournalTests(Engines engines)
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
     [InlineData(Engine.Sentinel)]
+    [InlineData(Engine.RedisCluster)]
     [InlineData(Engine.MariaDb)]
     public async Task Acknowledged_ThatARebuildDidNotKnowOf_AreBroughtBackAfterwards(Engine engine)
     {
         using var node = new PoolNode(await engines.OpenAsync(engine));
         var pool = await node.OpenPoolAsync(Units);
-        var before = await ClaimAsync(node, pool, 0, Early);
+        var before = await node.ClaimEachAsync(pool, 0, Early);
         await ForgetAsync(node, pool);
         Assert.Equal(Units, await Another(node).RebuildAsync(pool));
 
@@ -71,10 +74,10 @@ public sealed class AckJournalTests(Engines engines)
     {
         using var node = new PoolNode(await engines.OpenAsync(Engine.Redis));
         var pool = await node.OpenPoolAsync(Units);
-        var before = await ClaimAsync(node, pool, 0, Early);
+        var before = await node.ClaimEachAsync(pool, 0, Early);
         await ForgetAsync(node, pool);
         await Another(node).RebuildAsync(pool);
-        var after = await ClaimAsync(node, pool, 100, 7);
+        var after = await node.ClaimEachAsync(pool, 100, 7);
 
         await node.Keeping.RoundAsync();
         await node.DrainAsync();
@@ -91,10 +94,10 @@ public sealed class AckJournalTests(Engines engines)
         using var node = new PoolNode(await engines.OpenAsync(Engine.Redis));
         using var other = new PoolNode(await engines.OpenAsync(Engine.Redis), database: node.Database);
         var pool = await node.OpenPoolAsync(Units);
-        await ClaimAsync(node, pool, 0, 2);
+        await node.ClaimEachAsync(pool, 0, 2);
         await ForgetAsync(node, pool);
         await other.Rebuilder.RebuildAsync(pool);
-        var again = await ClaimAsync(other, pool, 0, 2);
+        var again = await other.ClaimEachAsync(pool, 0, 2);
         for (var round = 0; round < 4; round++)
         {
             await node.Keeping.RoundAsync();
@@ -113,7 +116,7 @@ public sealed class AckJournalTests(Engines engines)
         using var node = new PoolNode(await engines.OpenAsync(Engine.Redis));
         using var worker = new PoolNode(await engines.OpenAsync(Engine.Redis), database: node.Database);
         var pool = await node.OpenPoolAsync(Units);
-        await ClaimAsync(node, pool, 0, Early);
+        await node.ClaimEachAsync(pool, 0, Early);
         Assert.Equal(Early, node.Journal.Count);
         await worker.DrainAsync();
 
@@ -126,11 +129,11 @@ public sealed class AckJournalTests(Engines engines)
     {
         using var node = new PoolNode(await engines.OpenAsync(Engine.Redis), new PoolsOptions { AckJournalClaimsMax = 4 });
         var pool = await node.OpenPoolAsync(Units);
-        await ClaimAsync(node, pool, 0, Early);
+        await node.ClaimEachAsync(pool, 0, Early);
         Assert.Equal(4, node.Journal.Count);
         await node.DrainAsync();
         Assert.Equal(0, node.Journal.Count);
-        await ClaimAsync(node, pool, 100, 3);
+        await node.ClaimEachAsync(pool, 100, 3);
         Assert.Equal(3, node.Journal.Count);
     }
 
@@ -145,19 +148,6 @@ public sealed class AckJournalTests(Engines engines)
         await other.ClaimAsync(pool, "u-1", key: PoolNode.Key(2));
 
         Assert.Equal(new Claim(first.ClaimIds[0], pool, "u-1", 1, PoolNode.Key(1)), Assert.Single(other.Journal.Claims(pool)));
-    }
-
-    private static async Task<HashSet<long>> ClaimAsync(PoolNode node, long pool, int first, int count)
-    {
-        var claims = new HashSet<long>();
-        foreach (var user in Enumerable.Range(first, count))
-        {
-            var answer = await node.ClaimAsync(pool, $"u-{user}", key: PoolNode.Key(user));
-            Assert.Equal(ClaimOutcome.Accepted, answer.Outcome);
-            claims.Add(answer.ClaimIds[0]);
-        }
-
-        return claims;
     }
 
     private static async Task<List<ClaimAnswer>> CrowdAsync(PoolNode node, long pool) =>
@@ -179,6 +169,6 @@ public sealed class AckJournalTests(Engines engines)
     private static Task<long> ForgetAsync(PoolNode node, long pool)
     {
         var keys = new PoolKeys(pool);
-        return node.Redis.Db.KeyDeleteAsync([keys.Meta, keys.Left, keys.Holders, keys.Log, keys.Journal, keys.Dead, keys.Handed]);
+        return node.Redis.DbOf(keys.Meta).KeyDeleteAsync([keys.Meta, keys.Left, keys.Holders, keys.Log, keys.Journal, keys.Dead, keys.Handed]);
     }
 }

@@ -18,11 +18,11 @@ public sealed class BatchInHandTests(Engines engines)
     {
         using var node = new PoolNode(await engines.OpenAsync(engine), Forgetful);
         var pool = await node.OpenPoolAsync(units: 10);
-        var before = await ClaimAsync(node, pool, 0, 6);
+        var before = await node.ClaimEachAsync(pool, 0, 6);
         await DrainAsync(node, async () =>
         {
             await ForgetAsync(node, pool);
-            await ClaimAsync(node, pool, 100, 1);
+            await node.ClaimEachAsync(pool, 100, 1);
         });
 
         // Three are left, not nine: ten others ask, three get one, and nobody who was told yes is refused.
@@ -48,13 +48,13 @@ public sealed class BatchInHandTests(Engines engines)
     {
         using var node = new PoolNode(await engines.OpenAsync(engine), Forgetful);
         var pool = await node.OpenPoolAsync(units: 10);
-        var before = await ClaimAsync(node, pool, 0, 6);
+        var before = await node.ClaimEachAsync(pool, 0, 6);
         Task<ClaimAnswer[]> crowd = Task.FromResult<ClaimAnswer[]>([]);
         await DrainAsync(node, async () =>
         {
             await ForgetAsync(node, pool);
             crowd = Task.WhenAll(Enumerable.Range(100, 30).Select(user => node.ClaimAsync(pool, $"u-{user}")));
-            await Servers.Eventually.TrueAsync(async () => (string?)await node.Redis.Db.HashGetAsync(new PoolKeys(pool).Meta, "frozen") is { Length: > 0 }, "the pool is frozen");
+            await Servers.Eventually.TrueAsync(async () => (string?)await node.Redis.DbOf(new PoolKeys(pool).Meta).HashGetAsync(new PoolKeys(pool).Meta, "frozen") is { Length: > 0 }, "the pool is frozen");
         });
 
         var accepted = (await crowd).Where(answer => answer.Outcome == ClaimOutcome.Accepted).SelectMany(answer => answer.ClaimIds).ToHashSet();
@@ -71,12 +71,12 @@ public sealed class BatchInHandTests(Engines engines)
     {
         using var node = new PoolNode(await engines.OpenAsync(Engine.Redis), Forgetful);
         var pool = await node.OpenPoolAsync(units: 10);
-        var before = await ClaimAsync(node, pool, 0, 6);
+        var before = await node.ClaimEachAsync(pool, 0, 6);
         HashSet<long> after = [];
         await DrainAsync(node, async () =>
         {
             await ForgetAsync(node, pool);
-            after = await ClaimAsync(node, pool, 100, 7);
+            after = await node.ClaimEachAsync(pool, 100, 7);
         });
 
         var states = await StatesAsync(node, pool);
@@ -91,12 +91,12 @@ public sealed class BatchInHandTests(Engines engines)
     {
         using var node = new PoolNode(await engines.OpenAsync(Engine.Redis), Forgetful);
         var pool = await node.OpenPoolAsync(units: 10, limit: 3);
-        await ClaimAsync(node, pool, 0, 5);
+        await node.ClaimEachAsync(pool, 0, 5);
         HashSet<long> again = [];
         await DrainAsync(node, async () =>
         {
             await ForgetAsync(node, pool);
-            again = await ClaimAsync(node, pool, 0, 4);
+            again = await node.ClaimEachAsync(pool, 0, 4);
         });
 
         // The same keys: four have the claim that they were told of last, the fifth has the first one.
@@ -114,7 +114,7 @@ public sealed class BatchInHandTests(Engines engines)
     {
         using var node = new PoolNode(await engines.OpenAsync(engine), Forgetful);
         var pool = await node.OpenPoolAsync(units: 10);
-        var claims = await ClaimAsync(node, pool, 0, 6);
+        var claims = await node.ClaimEachAsync(pool, 0, 6);
         await DrainAsync(node, () => node.Rebuilder.RebuildAsync(pool));
 
         Assert.Equal(2, (await node.Pools.FindAsync(pool))!.Generation);
@@ -127,41 +127,29 @@ public sealed class BatchInHandTests(Engines engines)
     {
         using var node = new PoolNode(await engines.OpenAsync(Engine.Redis), Forgetful);
         var pool = await node.OpenPoolAsync(units: 10);
-        var claims = await ClaimAsync(node, pool, 0, 6);
+        var claims = await node.ClaimEachAsync(pool, 0, 6);
         var meta = new PoolKeys(pool).Meta;
         await DrainAsync(node, async () =>
         {
             await ForgetAsync(node, pool);
             await node.Rebuilder.RebuildAsync(pool);
-            await node.Redis.Db.HashSetAsync(
-                meta, [new("frozen", "another process"), new("frozenAt", TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds()), new("frozenIn", await node.Redis.RunAsync())]);
+            await node.Redis.DbOf(
+                meta).HashSetAsync(
+                meta, [new("frozen", "another process"), new("frozenAt", TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds()), new("frozenIn", await node.Redis.RunAsync(meta))]);
         });
         Assert.Empty(await StatesAsync(node, pool));
 
-        await node.Redis.Db.HashSetAsync(meta, "frozen", "");
+        await node.Redis.DbOf(meta).HashSetAsync(meta, "frozen", "");
         await Servers.Eventually.TrueAsync(async () => (await node.Drain.RoundAsync(), await StatesAsync(node, pool)) is (_, { Count: 6 }), "the batch is written");
         Assert.Equal(claims, (await StatesAsync(node, pool)).Keys.ToHashSet());
         await node.AssertAuditHoldsAsync(pool);
-    }
-
-    private static async Task<HashSet<long>> ClaimAsync(PoolNode node, long pool, int first, int count)
-    {
-        var claims = new HashSet<long>();
-        foreach (var user in Enumerable.Range(first, count))
-        {
-            var answer = await node.ClaimAsync(pool, $"u-{user}", key: PoolNode.Key(user));
-            Assert.Equal(ClaimOutcome.Accepted, answer.Outcome);
-            claims.Add(answer.ClaimIds[0]);
-        }
-
-        return claims;
     }
 
     // As FLUSHALL, on a server that other tests share.
     private static Task<long> ForgetAsync(PoolNode node, long pool)
     {
         var keys = new PoolKeys(pool);
-        return node.Redis.Db.KeyDeleteAsync([keys.Meta, keys.Left, keys.Holders, keys.Log, keys.Journal, keys.Dead]);
+        return node.Redis.DbOf(keys.Meta).KeyDeleteAsync([keys.Meta, keys.Left, keys.Holders, keys.Log, keys.Journal, keys.Dead]);
     }
 
     private static async Task<Dictionary<long, ClaimState>> StatesAsync(PoolNode node, long pool) =>

@@ -157,6 +157,93 @@ public sealed class DatabaseTests(Engines engines)
         Assert.Equal(wasDone || whenLost == LostCommit.RunAgain ? 1 : 0, await CountAsync(node, "pool_adjustments"));
     }
 
+    // Nobody asked for a while, and the server closed the connection (wait_timeout): who comes next gets another one and is told nothing.
+    [Fact]
+    public async Task Connection_ThatTheServerClosedForItsSilence_HarmsNobody()
+    {
+        using var node = new PoolNode(await engines.OpenAsync(Engine.MariaDb));
+        var (threads, runs) = (new List<long>(), 0);
+        for (var round = 1; round <= 3; round++)
+        {
+            var thread = await node.Database.ReadAsync(connection => connection.QuerySingleAsync<long>("SET SESSION wait_timeout = 1; SELECT CONNECTION_ID()"));
+            await using var server = new MySqlConnection((await engines.MariaDbAsync()).Connection("mysql"));
+            await Servers.Eventually.TrueAsync(
+                async () => await server.QuerySingleAsync<long>("SELECT COUNT(*) FROM information_schema.processlist WHERE id = @thread", new { thread }) == 0, "the server closes it");
+            threads.Add(thread);
+
+            // Once the first to come writes, once it reads.
+            if (round != 2)
+            {
+                await node.Database.WriteAsync(async transaction =>
+                {
+                    runs++;
+                    await AddRowAsync(transaction, round);
+                });
+            }
+
+            Assert.Equal((round + 1) / 2, await CountAsync(node, "pool_adjustments"));
+        }
+
+        Assert.Equal((3, 2), (threads.Distinct().Count(), runs));
+    }
+
+    [Fact]
+    public async Task Write_WhoseLockIsNotHadInTime_IsRunAgain()
+    {
+        var engine = await engines.OpenAsync(Engine.MariaDb);
+        using var node = new PoolNode(engine with { Sql = new SqlOptions { Connection = engine.Sql.Connection, LockWaitMax = TimeSpan.FromSeconds(1), ConnectTimeMax = TimeSpan.FromSeconds(30) } });
+        var pool = await node.OpenPoolAsync(units: 1, apply: false);
+        await using var other = new MySqlConnection(engine.Sql.Connection);
+        await other.OpenAsync();
+        await using var holding = await other.BeginTransactionAsync();
+        await other.ExecuteAsync("SELECT id FROM pools FOR UPDATE", transaction: holding);
+        var seen = new List<int>();
+        await node.Database.WriteAsync(async transaction =>
+        {
+            try
+            {
+                await transaction.Connection!.ExecuteAsync("UPDATE pools SET capacity_units = capacity_units + 1", transaction: transaction);
+            }
+            catch (MySqlException e)
+            {
+                seen.Add(e.Number);
+                await holding.RollbackAsync();
+                throw;
+            }
+        });
+
+        Assert.Equal([1205], seen);
+        Assert.Equal(2, (await node.Pools.FindAsync(pool))!.CapacityUnits);
+    }
+
+    // Before the commit nothing is kept, so nobody need be asked.
+    [Fact]
+    public async Task Write_WhoseConnectionDiesBeforeTheCommit_IsRunAgain()
+    {
+        using var node = new PoolNode(await engines.OpenAsync(Engine.MariaDb));
+        var seen = new List<int>();
+        await node.Database.WriteAsync(async transaction =>
+        {
+            await AddRowAsync(transaction, 1);
+            if (seen.Count == 0)
+            {
+                await LoseAsync((MySqlConnection)transaction.Connection!, wasDone: false);
+                try
+                {
+                    await AddRowAsync(transaction, 2);
+                }
+                catch (MySqlException e)
+                {
+                    seen.Add(e.Number);
+                    throw;
+                }
+            }
+        });
+
+        Assert.Contains(Assert.Single(seen), new[] { 0, 1927, 2013 });
+        Assert.Equal(1, await CountAsync(node, "pool_adjustments"));
+    }
+
     [Theory]
     [InlineData(true)]
     [InlineData(false)]

@@ -107,11 +107,25 @@ internal sealed class PoolNode : IDisposable
     public async Task<ClaimAnswer> ClaimAsync(long poolId, string user, int units = 1, string? key = null) =>
         await Claims.ClaimAsync(poolId, Kind, user, units, key) ?? throw new InvalidOperationException($"No pool {poolId}.");
 
+    /// <summary>One claim for each of the users from <paramref name="first"/> on, all accepted. Returns their ids.</summary>
+    public async Task<HashSet<long>> ClaimEachAsync(long poolId, int first, int count)
+    {
+        var claims = new HashSet<long>();
+        foreach (var user in Enumerable.Range(first, count))
+        {
+            var answer = await ClaimAsync(poolId, $"u-{user}", key: Key(user));
+            Assert.Equal(ClaimOutcome.Accepted, answer.Outcome);
+            claims.Add(answer.ClaimIds[0]);
+        }
+
+        return claims;
+    }
+
     /// <summary>Puts claims into the queue behind the script's back, as a Redis that forgot what it had sold would.</summary>
     public async Task<IReadOnlyList<Claim>> PushAsync(long poolId, params (string User, int Units, string? Key)[] wishes)
     {
         var claims = wishes.Select(wish => new Claim(Ids.Next(wish.User), poolId, wish.User, wish.Units, wish.Key)).ToList();
-        await Redis.Db.ListRightPushAsync(new PoolKeys(poolId).Log, [.. claims.Select(claim => (RedisValue)ClaimEntry.ToQueue(claim))]);
+        await Redis.DbOf(new PoolKeys(poolId).Log).ListRightPushAsync(new PoolKeys(poolId).Log, [.. claims.Select(claim => (RedisValue)ClaimEntry.ToQueue(claim))]);
         return claims;
     }
 
@@ -137,8 +151,8 @@ internal sealed class PoolNode : IDisposable
     public async Task<(long Left, SortedDictionary<string, string> Holders)> InRedisAsync(long poolId)
     {
         var keys = new PoolKeys(poolId);
-        var holders = (await Redis.Db.HashGetAllAsync(keys.Holders)).ToDictionary(user => user.Name.ToString(), user => user.Value.ToString());
-        return ((long)await Redis.Db.StringGetAsync(keys.Left), new SortedDictionary<string, string>(holders, StringComparer.Ordinal));
+        var holders = (await Redis.DbOf(keys.Holders).HashGetAllAsync(keys.Holders)).ToDictionary(user => user.Name.ToString(), user => user.Value.ToString());
+        return ((long)await Redis.DbOf(keys.Left).StringGetAsync(keys.Left), new SortedDictionary<string, string>(holders, StringComparer.Ordinal));
     }
 
     /// <summary>Everything of the pool agrees, in Redis and in SQL, and nothing is on its way.</summary>

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json.Nodes;
 using Dapper;
@@ -21,7 +22,9 @@ internal sealed class Ledger(string saleId, long capacity, long perUserLimit = 1
     private readonly ConcurrentDictionary<string, Acknowledged> claims = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, string> claimOfKey = new(StringComparer.Ordinal);
     private readonly ConcurrentQueue<string> faults = new();
+    private readonly Lock silence = new();
     private (int Count, TaskCompletionSource Reached)? goal;
+    private long lastHeard;
 
     public string SaleId => saleId;
 
@@ -29,9 +32,18 @@ internal sealed class Ledger(string saleId, long capacity, long perUserLimit = 1
 
     public IReadOnlyCollection<Acknowledged> Claims => (IReadOnlyCollection<Acknowledged>)claims.Values;
 
+    /// <summary>The longest time between two acknowledgements, the repeated ones too.</summary>
+    public TimeSpan LongestSilence { get; private set; }
+
     /// <summary>Writes an acknowledgement down (202, 201 or 200). A key that names another claim than before is a fault.</summary>
     public void Acknowledge(string claimId, string user, int units, string? key)
     {
+        lock (silence)
+        {
+            var quiet = lastHeard == 0 ? TimeSpan.Zero : Stopwatch.GetElapsedTime(lastHeard);
+            (LongestSilence, lastHeard) = (quiet > LongestSilence ? quiet : LongestSilence, Stopwatch.GetTimestamp());
+        }
+
         var now = new Acknowledged(claimId, user, units, key);
         var before = claims.GetOrAdd(claimId, now);
         if (before != now)

@@ -16,21 +16,26 @@ public sealed class MariaDbServer : IAsyncDisposable
 
     private readonly TempFolder folder = new();
     private readonly int port = FreePort.Next();
+    private readonly string[] own;
     private int databases;
     private ChildProcess? process;
 
+    private MariaDbServer(string[] own) => this.own = own;
+
     public ChildProcess Process => process ?? throw new InvalidOperationException("Not started.");
 
-    public static async Task<MariaDbServer> StartAsync()
+    /// <param name="own">Arguments of each of its starts.</param>
+    public static async Task<MariaDbServer> StartAsync(params string[] own)
     {
-        var server = new MariaDbServer();
+        var server = new MariaDbServer(own);
         try
         {
             // A missing mariadb-install-db is a failure, never a skip: ./test installs it.
-            await using var install = ChildProcess.Start("mariadb-install-db", [
-                "--no-defaults", $"--datadir={server.folder.File("data")}", $"--user={User}", "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"]);
-            Assert.True(await install.WaitAsync(TimeSpan.FromMinutes(2)) == 0, install.Output);
+            // With a folder of its own for temporary tables: a server that starts clears those of all others out of a common one.
             Directory.CreateDirectory(server.folder.File("tmp"));
+            await using var install = ChildProcess.Start("mariadb-install-db", [
+                "--no-defaults", $"--datadir={server.folder.File("data")}", $"--tmpdir={server.folder.File("tmp")}", $"--user={User}", "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"]);
+            Assert.True(await install.WaitAsync(TimeSpan.FromMinutes(2)) == 0, install.Output);
             await File.WriteAllTextAsync(
                 server.folder.File("users.sql"),
                 $"CREATE USER IF NOT EXISTS 'sluice'@'%' IDENTIFIED BY '{Password}';\nGRANT ALL ON *.* TO 'sluice'@'%';\n");
@@ -67,10 +72,30 @@ public sealed class MariaDbServer : IAsyncDisposable
 
     /// <summary>Starts it (again) and does not wait.</summary>
     public void Launch(params string[] more) => process = ChildProcess.Start(Program, [
-        // A folder of its own for temporary tables: a server that starts clears those of all others out of a common one.
         "--no-defaults", $"--datadir={folder.File("data")}", $"--tmpdir={folder.File("tmp")}", $"--user={User}", "--bind-address=127.0.0.1", string.Create(CultureInfo.InvariantCulture, $"--port={port}"),
         $"--socket={folder.File("s")}", $"--pid-file={folder.File("pid")}", $"--init-file={folder.File("users.sql")}", "--skip-name-resolve", "--max-connections=400",
-        "--innodb-buffer-pool-size=96M", "--innodb-log-file-size=64M", "--innodb-flush-log-at-trx-commit=1", "--log-bin=bin", "--binlog-format=ROW", "--sync-binlog=1", .. more]);
+        "--innodb-buffer-pool-size=96M", "--innodb-log-file-size=64M", "--innodb-flush-log-at-trx-commit=1", "--log-bin=bin", "--binlog-format=ROW", "--sync-binlog=1", .. own, .. more]);
+
+    /// <summary>A replica of another one, which has what that one had and gets what it gets.</summary>
+    public static async Task<MariaDbServer> StartReplicaAsync(MariaDbServer primary)
+    {
+        var replica = await StartAsync("--server-id=2", "--skip-log-bin", "--relay-log=relay", "--slave-parallel-threads=4", "--slave-parallel-mode=optimistic");
+        await replica.DoAsync(string.Create(
+            CultureInfo.InvariantCulture,
+            $"CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT={primary.port}, MASTER_USER='sluice', MASTER_PASSWORD='{Password}', MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY=1; START SLAVE"));
+        return replica;
+    }
+
+    /// <summary>As the operator.</summary>
+    public async Task DoAsync(string statements)
+    {
+        await using var connection = await OpenAsync("mysql");
+        await using var command = new MySqlCommand(statements, connection);
+        await command.ExecuteNonQueryAsync();
+    }
+
+    /// <summary>The same database of another server.</summary>
+    public string SameAs(string connection) => Connection(new MySqlConnectionStringBuilder(connection).Database);
 
     /// <summary>A connection string for a database that nobody else has and that is empty.</summary>
     public async Task<string> NewDatabaseAsync()

@@ -99,6 +99,7 @@ public sealed class SettingsTests
     [InlineData("embedded")]
     [InlineData("shop:6379,user=sluice,password=hunter2,ssl=true")]
     [InlineData("a:26379,b:26379,c:26379,serviceName=shop,password=hunter2")]
+    [InlineData("a:6379,b:6379,c:6379,user=sluice,password=hunter2")]
     [InlineData("10.0.0.1:26379,10.0.0.2:26379,10.0.0.3:26379,10.0.0.4:26379,10.0.0.5:26379,serviceName=shop")]
     public void Load_AConnectionStringOfRedis_IsTaken(string value) => Assert.Equal(value, Load(("Redis:Connection", value)).Get<RedisOptions>().Connection);
 
@@ -107,10 +108,11 @@ public sealed class SettingsTests
     [InlineData("a:26379,b:26379,serviceName=shop")]
     [InlineData("a:26379,a:26379,b:26379,serviceName=shop")]
     [InlineData("a,b,c,serviceName=shop")]
+    [InlineData("a,b,c")]
     [InlineData("a:6379,colour=red")]
     [InlineData("serviceName=shop")]
     public void Load_AConnectionStringOfRedisThatIsNoneOrNamesTooFew_IsRefused(string value) => Assert.Equal(
-        "Redis:Connection: '…' is out of bounds; write 'embedded', or host:port,… of one server, or host:port,host:port,host:port,serviceName=… of at least three Sentinels",
+        "Redis:Connection: '…' is out of bounds; write 'embedded', or host:port,… of one server, or host:port,host:port,host:port,serviceName=… of at least three Sentinels, or without serviceName of at least three nodes of a Redis Cluster",
         Refusal(("Redis:Connection", value)));
 
     [Theory]
@@ -132,6 +134,28 @@ public sealed class SettingsTests
         Assert.Equal(value, settings.Get<SqlOptions>().Connection);
         Assert.Equal("Sql:Connection = …", Assert.Single(settings.NotDefault));
     }
+
+    [Fact]
+    public void Load_AListOfConnectionStrings_IsTakenInTheOrderOfItsNumbersAndNotShown()
+    {
+        var servers = Enumerable.Range(0, 12).Select(i => $"Server=db{i};User ID=sluice;Password=hunter2;Database=shop").ToList();
+        var settings = Load([.. servers.Select((server, i) => ($"Sql:Readers:{i}", server)).Reverse()]);
+        Assert.Equal(servers, settings.Get<SqlOptions>().Readers);
+        Assert.Equal("Sql:Readers = …", Assert.Single(settings.NotDefault));
+    }
+
+    [Theory]
+    [InlineData("Sql:Readers", "Sql:Readers: there is no such setting; did you mean Sql:Readers:0?")]
+    [InlineData("Sql:Readers:first", "Sql:Readers:first: there is no such setting")]
+    [InlineData("Sql:Connection:0", "Sql:Connection:0: there is no such setting; did you mean Sql:Connection?")]
+    public void Load_AListThatIsNoneOrNoListAtAll_IsRefused(string key, string says) => Assert.Equal(says, Refusal((key, "Server=db;User ID=sluice;Password=hunter2;Database=shop")));
+
+    [Theory]
+    [InlineData("embedded")]
+    [InlineData("Server=db;Password=hunter2")]
+    public void Load_AListWithAnElementThatIsNoServer_IsRefusedAndNotShown(string value) => Assert.Equal(
+        "Sql:Readers: '…' is out of bounds; write Server=…;Port=…;User ID=…;Password=…;Database=… into each, 16 at most",
+        Refusal(("Sql:Readers:0", "Server=db;User ID=sluice;Password=hunter2;Database=shop"), ("Sql:Readers:1", value)));
 
     [Fact]
     public void Load_EverySettingOfTheNode_HasADefaultWithinItsBounds() => Assert.All(Node.Sections, section =>

@@ -2,7 +2,7 @@ using FluentMigrator;
 
 namespace Sluice.Platform.Pools.Sql;
 
-/// <summary>Units of a pool that Redis does not get: SQL sells them when Redis is away. docs/adr/0012.</summary>
+/// <summary>Units of a pool that Redis does not get: SQL sells them when Redis is away. docs/adr/0013.</summary>
 [Migration(1004)]
 public sealed class M1004_PoolSetAside : Migration
 {
