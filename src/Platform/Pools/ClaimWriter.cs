@@ -19,6 +19,9 @@ public sealed partial class ClaimWriter(
     Database database, PoolRebuilder rebuilder, ClaimWaiters waiters, AckJournal journal, IEnumerable<IPoolKind> poolKinds, PoolMetrics metrics, TimeProvider time, ILogger<ClaimWriter> log)
     : IQueueUse
 {
+    /// <summary>Why a claim was refused whose user has another one for the same request: the same key, or a limit of one. Asked first of one engine and then of the other, or before and after Redis forgot.</summary>
+    internal const string AskedAgain = "asked-again";
+
     private static readonly TimeSpan PartitionsAge = TimeSpan.FromMilliseconds(100), AllPoolsAge = TimeSpan.FromSeconds(5);
 
     private readonly FrozenDictionary<string, IPoolKind> kinds = poolKinds.ToFrozenDictionary(kind => kind.Kind);
@@ -111,12 +114,17 @@ public sealed partial class ClaimWriter(
 
     /// <summary>
     /// Writes what this node has acknowledged, past the queue, because that is out of reach. When the queue is back and delivers it again, it is found by its id.
+    /// Nothing is written of a pool that was rebuilt since <paramref name="generation"/>: who rebuilt it reaches Redis and may have read SQL already. These claims are handed in or brought back instead.
     /// </summary>
     /// <exception cref="DependencyUnavailableException">SQL is away too.</exception>
-    internal async Task WriteAcknowledgedAsync(long poolId, List<Claim> claims)
+    internal async Task WriteAcknowledgedAsync(long poolId, long generation, List<Claim> claims)
     {
         // May run again: a claim that is written is found by its id.
-        var rejected = await database.WriteAsync(transaction => WriteAsync(transaction, poolId, generation: null, claims), LostCommit.RunAgain) ?? 0;
+        if (await database.WriteAsync(transaction => WriteAsync(transaction, poolId, generation, claims), LostCommit.RunAgain) is not { } rejected)
+        {
+            return;
+        }
+
         journal.Forget(poolId, claims.Select(claim => claim.Id));
         waiters.Announce(claims);
         metrics.Committed(claims.Count - rejected, rejected);
@@ -214,7 +222,9 @@ public sealed partial class ClaimWriter(
         }
 
         await InsertNextAsync();
-        await RejectAsync(transaction, refused, "refused-by-sql", now);
+        var again = await AskedAgainAsync(transaction, pool, refused);
+        await RejectAsync(transaction, again, AskedAgain, now);
+        await RejectAsync(transaction, [.. refused.Except(again)], "refused-by-sql", now);
         await CountAndWriteRowsAsync(transaction, pool, [.. claims.Where(claim => fresh.Contains(claim.Id))]);
         return refused.Count + claims.Count(claim => written.TryGetValue(claim.Id, out var state) && state == ClaimState.Rejected);
 
@@ -233,6 +243,22 @@ public sealed partial class ClaimWriter(
             fresh.UnionWith(inserted);
             next.Clear();
         }
+    }
+
+    // As Claim.lua would have answered "already claimed", had it known: the user has what was promised, in the other claim.
+    private static async Task<List<Claim>> AskedAgainAsync(DbTransaction transaction, Pool pool, List<Claim> refused)
+    {
+        if (refused.Count == 0)
+        {
+            return refused;
+        }
+
+        var had = (await transaction.Connection!.QueryAsync<(string UserId, string? Key, ClaimState State)>(
+            "SELECT user_id, idempotency_key, state FROM claims WHERE pool_id = @poolId AND user_id IN @users AND state IN (@confirmed, @released)",
+            new { poolId = pool.Id, users = SqlList.Of(refused.Select(claim => claim.UserId).Distinct()), confirmed = ClaimState.Confirmed, released = ClaimState.Released },
+            transaction)).ToLookup(row => row.UserId, StringComparer.Ordinal);
+        return refused.FindAll(claim => had[claim.UserId].Any(row =>
+            (claim.IdempotencyKey is { } key && row.Key == key) || (pool.PerUserLimit == 1 && row.State == ClaimState.Confirmed)));
     }
 
     private async Task CountAndWriteRowsAsync(DbTransaction transaction, Pool pool, List<Claim> fresh)

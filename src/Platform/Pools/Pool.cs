@@ -22,6 +22,7 @@ public enum Gate
 /// <param name="Generation">Goes up by one with each rebuild, before the rebuild reads the queue and the claims.</param>
 /// <param name="SetAsideUnits">Units of the capacity that Redis does not have: <see cref="SqlClaims"/> sells them when Redis is away. 0: claims are then refused.</param>
 /// <param name="SoldAsideUnits">How many of these were sold since the last rebuild, 0 – <paramref name="SetAsideUnits"/>.</param>
+/// <param name="TakingUnits">Units on their way from Redis' share to those set aside: neither engine sells them until <see cref="PoolStore.FinishTakingAsync"/>.</param>
 [method: Dapper.ExplicitConstructor]
 public sealed record Pool(
     long Id,
@@ -39,16 +40,17 @@ public sealed record Pool(
     long Generation,
     long CreatedAt,
     long SetAsideUnits,
-    long SoldAsideUnits)
+    long SoldAsideUnits,
+    long TakingUnits)
 {
-    /// <summary>What Redis may sell from, claims included.</summary>
+    /// <summary>What Redis may sell from, claims included; those that are being taken from it still count.</summary>
     internal long RedisUnits => CapacityUnits - SetAsideUnits;
 
     internal const string Columns =
         "id AS Id, kind AS Kind, title AS Title, initial_units AS InitialUnits, capacity_units AS CapacityUnits, claimed_units AS ClaimedUnits, " +
         "per_user_limit AS PerUserLimit, gate AS Gate, opens_at AS OpensAt, closes_at AS ClosesAt, version AS Version, " +
         "applied_version AS AppliedVersion, generation AS Generation, created_at AS CreatedAt, " +
-        "set_aside_units AS SetAsideUnits, sold_aside_units AS SoldAsideUnits";
+        "set_aside_units AS SetAsideUnits, sold_aside_units AS SoldAsideUnits, taking_units AS TakingUnits";
 }
 
 /// <summary>Where a claim stands.</summary>

@@ -15,11 +15,12 @@ public sealed partial class PoolKeeper(
     Database database, RedisConnection redis, PoolRebuilder rebuilder, PoolStore pools, Releases releases, ClaimIds ids, TimeProvider time, ILogger<PoolKeeper> log)
     : BackgroundService
 {
-    private static readonly TimeSpan Round = TimeSpan.FromMilliseconds(500), AllPoolsRound = TimeSpan.FromSeconds(10);
+    // A fold is a rebuild: not more often than this of all, should a node that is cut off from Redis go on selling through SQL.
+    private static readonly TimeSpan Round = TimeSpan.FromMilliseconds(500), AllPoolsRound = TimeSpan.FromSeconds(10), FoldRound = TimeSpan.FromSeconds(2);
 
     private volatile bool ready;
     private string? knownLives;
-    private long allLookedAt;
+    private long allLookedAt, foldedAt;
 
     /// <summary>True once every pool has been brought up after the start.</summary>
     public bool IsReady => ready;
@@ -39,8 +40,9 @@ public sealed partial class PoolKeeper(
 
                 // Each whatever became of the one before: of several servers one may be away, and what is on the others goes on.
                 ready |= await TryAsync(RebuildStrangersAsync);
+                await TryAsync(FoldAsync);
                 await TryAsync(GiveLastUnitsAsync);
-                idle = await TryAsync(pools.ApplyPendingAsync) + await TryAsync(releases.ReturnPendingAsync) == 0;
+                idle = await TryAsync(pools.ApplyPendingAsync) + await TryAsync(releases.ReturnPendingAsync) + await TryAsync(FinishTakingAsync) == 0;
             }
             catch (Exception e)
             {
@@ -100,6 +102,24 @@ public sealed partial class PoolKeeper(
         return complete;
     }
 
+    /// <summary>Pools of which SQL has sold, closed ones too: a rebuild makes these units known to Redis, so that limits and keys count there. In a new life of the server that was done already.</summary>
+    internal async Task<int> FoldAsync()
+    {
+        if (foldedAt != 0 && time.GetElapsedTime(foldedAt) < FoldRound)
+        {
+            return 0;
+        }
+
+        var sold = (await database.ReadAsync(connection => connection.QueryAsync<long>("SELECT id FROM pools WHERE sold_aside_units > 0 LIMIT 100"))).AsList();
+        foldedAt = sold.Count > 0 ? time.GetTimestamp() : 0;
+        await redis.EachAsync(sold, id => new PoolKeys(id).Meta, rebuilder.RebuildAsync);
+        return sold.Count;
+    }
+
+    // What Redis has given up and a crash kept from being set aside.
+    private async Task<int> FinishTakingAsync() =>
+        await database.ReadAsync(connection => connection.QuerySingleAsync<long>("SELECT COUNT(*) FROM pools WHERE taking_units > 0 AND applied_version = version")) > 0 ? await pools.FinishTakingAsync() : 0;
+
     // What is set aside is of use as long as there is a rush to go on without Redis. When Redis has less than that itself, it gets it.
     private async Task<int> GiveLastUnitsAsync()
     {
@@ -108,7 +128,7 @@ public sealed partial class PoolKeeper(
         var given = 0;
         await redis.EachAsync(setAside, pool => new PoolKeys(pool.Id).Meta, async pool =>
         {
-            if (await redis.GuardAsync(new PoolKeys(pool.Id).Left, db => db.StringGetAsync(new PoolKeys(pool.Id).Left)) is { IsNull: false } left && (long)left < pool.Units)
+            if (await pools.LeftAsync(pool.Id) < pool.Units)
             {
                 given += await pools.GiveSetAsideAsync(pool.Id) ? 1 : 0;
             }

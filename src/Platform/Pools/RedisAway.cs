@@ -12,10 +12,11 @@ namespace Sluice.Platform.Pools;
 /// </summary>
 /// <remarks>
 /// Nodes need not agree: each engine sells from units of its own, so a node that is cut off from Redis alone does no harm to what the others sell. docs/adr/0013.
-/// Before SQL sells, this node writes what it has acknowledged; before Redis sells again, pools of which SQL has sold are rebuilt, so that Redis knows whose these units are.
+/// Before SQL sells, each node writes what it has acknowledged, from the first moment without Redis on; before this node asks Redis again, it stops selling, and pools of which SQL may have sold are rebuilt,
+/// so that Redis knows whose these units are, and other nodes sell no more of them.
 /// </remarks>
 public sealed partial class RedisAway(
-    RedisConnection redis, Database database, PoolRebuilder rebuilder, ClaimWriter writer, AckJournal journal, PoolsOptions options, TimeProvider time, ILogger<RedisAway> log)
+    RedisConnection redis, Database database, PoolRebuilder rebuilder, ClaimWriter writer, AckJournal journal, SqlClaims sql, PoolsOptions options, TimeProvider time, ILogger<RedisAway> log)
     : BackgroundService
 {
     private const int PerCallMax = 1_000;
@@ -62,14 +63,16 @@ public sealed partial class RedisAway(
             return;
         }
 
+        // From the first round on, so that it is in SQL before any node sells there; also in later ones: an answer of Redis that was on its way when it went.
         awaySince ??= time.GetTimestamp();
+        await WriteAcknowledgedAsync();
         if (time.GetElapsedTime(awaySince.Value) < options.DegradeAfter)
         {
             return;
         }
 
-        // Also in later rounds: an answer of Redis that was on its way when it went.
-        await WriteAcknowledgedAsync();
+        // Also when it was about to go back to Redis, and Redis went away again.
+        sql.Begin();
         if (!sqlSells)
         {
             sqlSells = true;
@@ -92,24 +95,26 @@ public sealed partial class RedisAway(
 
     private async Task WriteAcknowledgedAsync()
     {
-        foreach (var poolId in journal.Waiting.Select(pool => pool.PoolId))
+        foreach (var pool in journal.Waiting)
         {
-            foreach (var claims in journal.Claims(poolId).Chunk(PerCallMax))
+            // The generation first: what is kept later is not of an older one.
+            var generation = pool.Generation;
+            foreach (var claims in pool.Claims().Chunk(PerCallMax))
             {
-                await writer.WriteAcknowledgedAsync(poolId, [.. claims]);
+                await writer.WriteAcknowledgedAsync(pool.PoolId, generation, [.. claims]);
             }
         }
     }
 
-    // Redis does not know whose the units are that SQL has sold: a user's limit and keys would not count there.
+    // Redis does not know whose the units are that SQL has sold: a user's limit and keys would not count there. Also where SQL has sold nothing yet, another node may be about to:
+    // the rebuild ends that, and what was sold until then is counted.
     private async Task<bool> BringBackAsync()
     {
+        await sql.EndAsync();
         var complete = true;
-        foreach (var poolId in await database.ReadAsync(connection => connection.QueryAsync<long>("SELECT id FROM pools WHERE sold_aside_units > 0")))
-        {
-            complete &= await rebuilder.RebuildAsync(poolId) is not null;
-        }
-
+        var pools = await database.ReadAsync(connection => connection.QueryAsync<long>(
+            "SELECT id FROM pools WHERE sold_aside_units > 0 OR (set_aside_units > 0 AND gate <> @closed)", new { closed = Gate.Closed }));
+        await redis.EachAsync(pools, id => new PoolKeys(id).Meta, async id => complete &= await rebuilder.RebuildAsync(id) is not null);
         return complete;
     }
 

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Data.Common;
 using System.Threading.RateLimiting;
 using Dapper;
@@ -12,11 +13,20 @@ namespace Sluice.Platform.Pools;
 /// </summary>
 /// <remarks>
 /// A claim is written when it is answered. The times are those of this node's clock, not of Redis'. Bounded by <see cref="PoolsOptions.DegradedClaimsPerSecond"/>: SQL is there for everybody else too.
+/// A pool that was rebuilt since this node began to sell of it through SQL is not sold of any more: somebody reaches Redis, which from then on knows all that SQL has sold, and nothing more may come to that.
 /// </remarks>
-public sealed class SqlClaims(Database database, ClaimWriter writer, PoolsOptions options, TimeProvider time) : IDisposable
+public sealed class SqlClaims(Database database, ClaimWriter writer, PoolMetrics metrics, PoolsOptions options, TimeProvider time) : IDisposable
 {
     // As in Claim.lua: claims that a user may have had above the limit, released ones included.
     private const int PastClaimsMax = 32;
+
+    private static readonly TimeSpan LookAgain = TimeSpan.FromMilliseconds(20);
+
+    // Of each pool of which this node sells: the rebuild since which it does. Bounded by the pools that set something aside.
+    private readonly ConcurrentDictionary<long, (long Generation, long From)> since = new();
+
+    private volatile bool selling;
+    private int asking;
 
     private readonly TokenBucketRateLimiter rate = new(new TokenBucketRateLimiterOptions
     {
@@ -26,9 +36,50 @@ public sealed class SqlClaims(Database database, ClaimWriter writer, PoolsOption
         QueueLimit = 0,
     });
 
+    /// <summary>This node's claims come here from now on.</summary>
+    internal void Begin() => selling = true;
+
+    /// <summary>Nothing more is sold here, and what was on its way is done when this returns. What comes later is answered 503, until the node asks Redis again.</summary>
+    internal async Task EndAsync()
+    {
+        selling = false;
+        while (Interlocked.CompareExchange(ref asking, 0, 0) > 0)
+        {
+            // Bounded by SQL's own times.
+            await Task.Delay(LookAgain, time);
+        }
+
+        since.Clear();
+    }
+
     /// <summary>Notes an answer for each claim of the batch, or why there is none. Safe to ask again with the same claims: what was written is found by its id.</summary>
     /// <exception cref="DependencyUnavailableException">SQL is away, or nothing of the pool is set aside: for all of them there is no answer.</exception>
     internal async Task AskAsync(long poolId, IReadOnlyList<PendingClaim> batch)
+    {
+        Interlocked.Increment(ref asking);
+        try
+        {
+            if (!selling)
+            {
+                throw new DependencyUnavailableException("redis", "Redis is just back.");
+            }
+
+            await AskBatchAsync(poolId, batch);
+        }
+        catch (DependencyUnavailableException)
+        {
+            metrics.AnsweredBySql(null, batch.Count);
+            throw;
+        }
+        finally
+        {
+            Interlocked.Decrement(ref asking);
+        }
+    }
+
+    public void Dispose() => rate.Dispose();
+
+    private async Task AskBatchAsync(long poolId, IReadOnlyList<PendingClaim> batch)
     {
         var admitted = new List<PendingClaim>(batch.Count);
         foreach (var claim in batch)
@@ -44,6 +95,11 @@ public sealed class SqlClaims(Database database, ClaimWriter writer, PoolsOption
             }
         }
 
+        if (admitted.Count < batch.Count)
+        {
+            metrics.AnsweredBySql(null, batch.Count - admitted.Count);
+        }
+
         if (admitted.Count == 0)
         {
             return;
@@ -54,6 +110,7 @@ public sealed class SqlClaims(Database database, ClaimWriter writer, PoolsOption
         writer.Announce(written);
         for (var i = 0; i < admitted.Count; i++)
         {
+            metrics.AnsweredBySql(answers[i]?.Outcome, 1);
             if (answers[i] is { } answer)
             {
                 admitted[i].Note(answer);
@@ -64,8 +121,6 @@ public sealed class SqlClaims(Database database, ClaimWriter writer, PoolsOption
             }
         }
     }
-
-    public void Dispose() => rate.Dispose();
 
     private async Task<(List<ClaimAnswer?> Answers, List<Claim> Written)> AskAsync(DbTransaction transaction, long poolId, List<PendingClaim> batch)
     {
@@ -78,6 +133,7 @@ public sealed class SqlClaims(Database database, ClaimWriter writer, PoolsOption
             throw new DependencyUnavailableException("redis", $"Redis is away, and nothing of pool {poolId} is set aside to be sold without it.");
         }
 
+        DemandUnrebuilt(pool);
         var rows = await connection.QueryAsync<Row>(
             "SELECT id AS Id, user_id AS UserId, units AS Units, idempotency_key AS IdempotencyKey, state AS State FROM claims " +
             "WHERE pool_id = @poolId AND user_id IN @users AND state IN (@confirmed, @released) ORDER BY id",
@@ -122,6 +178,22 @@ public sealed class SqlClaims(Database database, ClaimWriter writer, PoolsOption
         }
 
         return ([.. answers.Select(answer => answer is { } told ? told with { LeftUnits = left } : answer)], fresh);
+    }
+
+    // A rebuild counts the generation up with the pool's row locked, before it reads what SQL has sold. So what is sold here was either read by it, or is not sold.
+    // One that was broken off, because Redis went away again, looks the same. So the pool is sold of again, after the time that Redis must be away, as long as this node hears nothing of it.
+    private void DemandUnrebuilt(Pool pool)
+    {
+        var known = since.GetOrAdd(pool.Id, (pool.Generation, 0L));
+        if (known.Generation != pool.Generation)
+        {
+            since[pool.Id] = known = (pool.Generation, time.GetTimestamp());
+        }
+
+        if (known.From != 0 && time.GetElapsedTime(known.From) < options.DegradeAfter)
+        {
+            throw new DependencyUnavailableException("redis", $"pool {pool.Id} was rebuilt: others reach Redis, this node does not yet.");
+        }
     }
 
     // The order of the rules is the contract, and Claim.lua's: a retry finds its claim whatever became of the pool since.

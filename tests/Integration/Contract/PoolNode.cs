@@ -48,8 +48,9 @@ internal sealed class PoolNode : IDisposable
         Pools = new PoolStore(Database, redis, Rebuilder, time);
         var waiters = new ClaimWaiters(Database, time);
         Writer = new ClaimWriter(Database, Rebuilder, waiters, Journal, kinds, metrics, time, NullLogger<ClaimWriter>.Instance);
-        Sql = new SqlClaims(Database, Writer, settings, time);
-        Away = new RedisAway(redis, Database, Rebuilder, Writer, Journal, settings, time, NullLogger<RedisAway>.Instance);
+        Sql = new SqlClaims(Database, Writer, metrics, settings, time);
+        Sql.Begin();
+        Away = new RedisAway(redis, Database, Rebuilder, Writer, Journal, Sql, settings, time, NullLogger<RedisAway>.Instance);
         Claims = new PoolClaims(Pools, redis, Rebuilder, Ids, waiters, signal, metrics, Journal, Away, Sql, settings, Queue, time);
         Releases = new Releases(Database, redis, Claims, Rebuilder, time);
         Audit = new PoolAudit(Database, redis, kinds, time);

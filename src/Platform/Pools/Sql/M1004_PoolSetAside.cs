@@ -10,6 +10,7 @@ public sealed class M1004_PoolSetAside : Migration
     {
         Alter.Table("pools").AddColumn("set_aside_units").AsInt64().NotNullable().WithDefaultValue(0);
         Alter.Table("pools").AddColumn("sold_aside_units").AsInt64().NotNullable().WithDefaultValue(0);
+        Alter.Table("pools").AddColumn("taking_units").AsInt64().NotNullable().WithDefaultValue(0);
     }
 
     public override void Down() => throw new NotSupportedException("Sluice's schema only goes forward; restore a backup instead.");
