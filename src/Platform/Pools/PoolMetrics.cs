@@ -21,6 +21,9 @@ public sealed class PoolMetrics : IDisposable
     private readonly Counter<long> written;
     private readonly Counter<long> rejected;
 
+    /// <summary>Of this node alone: in tests several nodes are in one process.</summary>
+    internal Meter Meter => meter;
+
     public PoolMetrics()
     {
         claims = meter.CreateCounter<long>("sluice_claims", description: "Claims answered by Redis, by outcome");

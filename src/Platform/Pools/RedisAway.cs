@@ -71,7 +71,12 @@ public sealed partial class RedisAway(
             return;
         }
 
-        // Also when it was about to go back to Redis, and Redis went away again.
+        GoOver();
+    }
+
+    /// <summary>From Redis to SQL. Also when this node was about to go back, and Redis went away again.</summary>
+    internal void GoOver()
+    {
         sql.Begin();
         if (!sqlSells)
         {

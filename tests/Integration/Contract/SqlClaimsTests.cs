@@ -1,5 +1,7 @@
+using System.Diagnostics.Metrics;
 using CsCheck;
 using Dapper;
+using Microsoft.Extensions.Time.Testing;
 using Sluice.Platform.Hosting;
 using Sluice.Platform.Pools;
 using Sluice.Platform.Sql;
@@ -62,9 +64,23 @@ public sealed class SqlClaimsTests(Engines engines)
         using var node = new PoolNode(await engines.OpenAsync(Engine.Garnet), new PoolsOptions { DegradedClaimsPerSecond = 3 });
         var pool = await node.OpenPoolAsync(500, setAside: 500);
         var batch = Enumerable.Range(0, 100).Select(n => new PendingClaim($"u-{n}", 1, "", node.Ids.Next("u"))).ToList();
+        var told = new Dictionary<string, long>(StringComparer.Ordinal);
+        using var listener = new MeterListener
+        {
+            InstrumentPublished = (instrument, listener) =>
+            {
+                if (instrument.Meter == node.Metrics.Meter && instrument.Name == "sluice_claims_without_redis")
+                {
+                    listener.EnableMeasurementEvents(instrument);
+                }
+            },
+        };
+        listener.SetMeasurementEventCallback<long>((_, count, tags, _) => told[(string)tags[0].Value!] = told.GetValueOrDefault((string)tags[0].Value!) + count);
+        listener.Start();
         await node.Sql.AskAsync(pool, batch);
         batch.ForEach(claim => claim.Tell());
 
+        Assert.Equal(new Dictionary<string, long>(StringComparer.Ordinal) { ["accepted"] = 3, ["unavailable"] = 97 }, told);
         Assert.Equal(3, batch.Count(claim => claim.Task.IsCompletedSuccessfully));
         Assert.All(batch.Skip(3), claim => Assert.IsType<DependencyUnavailableException>(claim.Task.Exception!.InnerException));
     }
@@ -106,7 +122,6 @@ public sealed class SqlClaimsTests(Engines engines)
         Assert.All(await AnswersAsync(batch), answer => Assert.Equal(ClaimOutcome.Accepted, answer.Outcome));
 
         // The queue is drained after SQL has sold: everything that Redis has promised still fits.
-        Assert.Equal(0, await node.Rebuilder.RebuildAsync(pool));
         await node.DrainAsync();
         Assert.Equal(17, (await node.WrittenAsync(pool)).Count(claim => claim.State == ClaimState.Confirmed));
         var row = await node.Pools.FindAsync(pool);
@@ -115,6 +130,122 @@ public sealed class SqlClaimsTests(Engines engines)
         await node.Pools.ApplyAsync(pool);
         await node.AssertAuditHoldsAsync(pool);
     }
+
+    // A rebuild is done by somebody who reaches Redis: what SQL would sell after it, Redis would not know of.
+    [Theory]
+    [InlineData(Engine.Garnet)]
+    [InlineData(Engine.MariaDb)]
+    public async Task SqlClaims_OfAPoolThatWasRebuiltMeanwhile_AreRefusedUntilRedisHasBeenAwayForLongAgain(Engine engine)
+    {
+        var clock = new FakeTimeProvider(TimeProvider.System.GetUtcNow());
+        using var node = new PoolNode(await engines.OpenAsync(engine), clock: clock);
+        var pool = await node.OpenPoolAsync(20, setAside: 8);
+        await SellAsync(node, pool, "sold-before", 1);
+        await node.Rebuilder.RebuildAsync(pool);
+        await Assert.ThrowsAsync<DependencyUnavailableException>(() => SellAsync(node, pool, "too-late", 1));
+        Assert.Equal(ClaimOutcome.AlreadyClaimed, (await node.ClaimAsync(pool, "sold-before")).Outcome);
+
+        // Nothing more was heard of Redis: the rebuild was broken off, or this node is cut off.
+        clock.Advance(new PoolsOptions().DegradeAfter + TimeSpan.FromSeconds(1));
+        await SellAsync(node, pool, "cut-off", 1);
+        Assert.Equal(1, (await node.Pools.FindAsync(pool))!.SoldAsideUnits);
+    }
+
+    [Fact]
+    public async Task SqlClaims_OfANodeThatGoesBackToRedis_AreRefused()
+    {
+        using var node = new PoolNode(await engines.OpenAsync(Engine.SqlAlone));
+        var pool = await node.OpenPoolAsync(8);
+        Assert.Equal(ClaimOutcome.Accepted, (await node.ClaimAsync(pool, "by-sql")).Outcome);
+        Assert.Equal((8, 1), ((await node.Pools.FindAsync(pool))!.SetAsideUnits, (await node.Pools.FindAsync(pool))!.SoldAsideUnits));
+        await node.Sql.EndAsync();
+        await Assert.ThrowsAsync<DependencyUnavailableException>(() => node.ClaimAsync(pool, "in-between"));
+
+        // A round that finds Redis there: it knows what SQL has sold before it is asked.
+        await node.Away.RoundAsync();
+        Assert.False(node.Away.SqlSells);
+        Assert.Equal(ClaimOutcome.AlreadyClaimed, (await node.ClaimAsync(pool, "by-sql")).Outcome);
+        Assert.Equal((7, 0), ((await node.Pools.FindAsync(pool))!.SetAsideUnits, (await node.Pools.FindAsync(pool))!.SoldAsideUnits));
+    }
+
+    // Promised by Redis and not drained, and its node is dead: the user asks again and buys from what is set aside. One of the two stays, and nobody was lied to.
+    [Theory]
+    [InlineData(Engine.Garnet)]
+    [InlineData(Engine.Redis)]
+    [InlineData(Engine.MariaDb)]
+    public async Task Claim_AskedAgainAtTheOtherEngine_IsOneClaimInTheEnd(Engine engine)
+    {
+        foreach (var (limit, key) in new[] { (1, (string?)null), (3, Keys[1].PadRight(16, '-')) })
+        {
+            using var node = new PoolNode(await engines.OpenAsync(engine));
+            var pool = await node.OpenPoolAsync(20, limit, setAside: 8);
+            var first = (await node.ClaimAsync(pool, "u", key: key)).ClaimIds[0];
+            var second = new PendingClaim("u", 1, key ?? "", node.Ids.Next("u"));
+            await node.Sql.AskAsync(pool, [second]);
+            await node.DrainAsync();
+
+            var rows = await node.WrittenAsync(pool);
+            Assert.Equal([(first, ClaimState.Rejected), (second.ClaimId, ClaimState.Confirmed)], rows.Select(row => (row.Id, row.State)));
+            Assert.Equal("asked-again", await ReasonAsync(node, first));
+            Assert.Equal([second.ClaimId], (await node.ClaimAsync(pool, "u", key: key)).ClaimIds);
+            await node.AssertAuditHoldsAsync(pool);
+        }
+    }
+
+    // Another request is no repetition: what was promised of it and cannot be kept is counted as that.
+    [Fact]
+    public async Task Claim_OfAnotherRequestAboveTheLimit_IsABrokenPromise()
+    {
+        using var node = new PoolNode(await engines.OpenAsync(Engine.Garnet));
+        var pool = await node.OpenPoolAsync(20, limit: 3, setAside: 8);
+        var first = (await node.ClaimAsync(pool, "u", units: 2)).ClaimIds[0];
+        await SellAsync(node, pool, "u", 2);
+        await node.DrainAsync();
+
+        Assert.Equal("refused-by-sql", await ReasonAsync(node, first));
+        Assert.Equal(Verdict.Broken, (await node.Audit.RunAsync(pool))!.Verdict);
+    }
+
+    // Sold while Redis was there for others, in the same life of it: no rebuild comes by itself.
+    [Theory]
+    [InlineData(Engine.Garnet)]
+    [InlineData(Engine.Redis)]
+    public async Task Fold_OfWhatSqlHasSold_MakesItKnownToRedis(Engine engine)
+    {
+        using var node = new PoolNode(await engines.OpenAsync(engine));
+        var pool = await node.OpenPoolAsync(20, setAside: 8);
+        await SellAsync(node, pool, "u", 1);
+        Assert.Equal(Verdict.Settling, (await node.Audit.RunAsync(pool))!.Verdict);
+        Assert.Equal(1, await node.Keeper.FoldAsync());
+        Assert.Equal(ClaimOutcome.AlreadyClaimed, (await node.ClaimAsync(pool, "u")).Outcome);
+        await node.AssertAuditHoldsAsync(pool);
+    }
+
+    [Fact]
+    public async Task Acknowledged_OfBeforeARebuild_AreNotWrittenPastIt()
+    {
+        using var node = new PoolNode(await engines.OpenAsync(Engine.Garnet));
+        var pool = await node.OpenPoolAsync(20);
+        var before = (await node.Pools.FindAsync(pool))!.Generation;
+        var claim = new Claim(node.Ids.Next("u"), pool, "u", 1, null);
+        node.Journal.Of(pool).Keep(claim.Id, "u", 1, "", before);
+        await node.Rebuilder.RebuildAsync(pool);
+        await node.Writer.WriteAcknowledgedAsync(pool, before, [claim]);
+        Assert.Empty(await node.WrittenAsync(pool));
+        Assert.Single(node.Journal.Claims(pool));
+        await node.Writer.WriteAcknowledgedAsync(pool, (await node.Pools.FindAsync(pool))!.Generation, [claim]);
+        Assert.Single(await node.WrittenAsync(pool));
+    }
+
+    private static async Task SellAsync(PoolNode node, long pool, string user, int units)
+    {
+        var claim = new PendingClaim(user, units, "", node.Ids.Next(user));
+        await node.Sql.AskAsync(pool, [claim]);
+        Assert.Equal(ClaimOutcome.Accepted, Assert.Single(await AnswersAsync([claim])).Outcome);
+    }
+
+    private static Task<string?> ReasonAsync(PoolNode node, long claim) =>
+        node.Database.ReadAsync(connection => connection.QuerySingleAsync<string?>("SELECT reason FROM claims WHERE id = @claim", new { claim }));
 
     private static async Task<IReadOnlyList<ClaimAnswer>> AnswersAsync(IReadOnlyList<PendingClaim> batch)
     {

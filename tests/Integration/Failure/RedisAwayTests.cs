@@ -6,34 +6,91 @@ namespace Sluice.Tests.Integration.Failure;
 [Collection(Drills.Name)]
 public sealed class RedisAwayTests(ITestOutputHelper output)
 {
-    [Fact]
-    public async Task Redis_KilledInMidRushAndGoneForLong_SqlSellsWhatIsSetAsideUntilItIsBack()
+    /// <summary>What becomes of Redis.</summary>
+    public enum Fate
     {
-        const int Stock = 4_000, SetAside = 300, Buyers = 5_000;
+        /// <summary>Killed, and started again on its data.</summary>
+        Killed,
+
+        /// <summary>Killed, and its data is gone.</summary>
+        Lost,
+
+        /// <summary>Hangs, and wakes up: the same life, with claims on its way that nobody waits for any more.</summary>
+        Frozen,
+    }
+
+    // Two nodes have promised what nobody has written: the only worker is frozen with the first batch in its hands.
+    [Theory]
+    [InlineData(Fate.Killed)]
+    [InlineData(Fate.Lost)]
+    [InlineData(Fate.Frozen)]
+    public async Task Redis_KilledInMidRushAndGoneForLong_SqlSellsWhatIsSetAsideUntilItIsBack(Fate fate)
+    {
+        const int Stock = 8_000, SetAside = 300, Buyers = 5_000;
+        using var folder = new TempFolder();
         await using var redis = await RedisServer.StartAsync();
-        await using var server = await SluiceServer.StartAsync([.. Settings(redis), "Pools:DegradedClaimsPerSecond=2000"]);
-        var ledger = new Ledger(await server.OpenSaleAsync(Stock, setAside: SetAside), Stock);
-        using var rush = new Rush(server, ledger, await Rush.BuyersAsync(server, Buyers));
+        string[] settings = [.. Settings(redis), "Pools:DegradedClaimsPerSecond=200"];
+        await using var one = await SluiceServer.StartAsync([.. settings, "Roles=Api"], folder.Path);
+        await using var two = await SluiceServer.StartAsync([.. settings, "Roles=Api", "NodeId=1"], folder.Path);
+        await using var worker = await SluiceServer.StartAsync([.. settings, "Roles=Worker", "NodeId=2"], folder.Path, Drills.Fault("queue.peeked", "stop", 1));
+        var ledger = new Ledger(await one.OpenSaleAsync(Stock, setAside: SetAside), Stock);
+        using var atOne = new Rush(one, ledger, await Rush.BuyersAsync(one, Buyers, "one"));
+        using var atTwo = new Rush(two, ledger, await Rush.BuyersAsync(one, Buyers, "two"));
         using var stop = new CancellationTokenSource();
-        var enough = ledger.WhenCountIs(50);
-        var pressing = rush.PressAsync(stop.Token);
+        var enough = ledger.WhenCountIs(150);
+        var pressing = Task.WhenAll(atOne.PressAsync(stop.Token), atTwo.PressAsync(stop.Token));
         await enough.WaitAsync(TimeSpan.FromSeconds(30));
-        await redis.KillAsync();
+        var shown = await LeftAsync(one, ledger);
+        if (fate == Fate.Frozen)
+        {
+            redis.Process.Stop();
+        }
+        else
+        {
+            await redis.KillAsync();
+        }
+
         var before = ledger.Count;
-        Assert.InRange(before, 50, Stock - (2 * SetAside));
+        Assert.InRange(before, 150, Stock - (2 * SetAside));
+        Assert.True(await worker.Process.IsFrozenAsync(), "The worker was to hold the queue up.");
 
         // Everything that is set aside is sold without Redis, and after that nothing more, however much the crowd asks.
         await Eventually.TrueAsync(() => Task.FromResult(ledger.Count >= before + SetAside), "SQL sells what is set aside");
-        var asked = rush.Unavailable;
-        await Eventually.TrueAsync(() => Task.FromResult(rush.Unavailable > asked + 500), "buyers are told to come back later");
-        var sold = ledger.Count;
+        var asked = atOne.Unavailable + atTwo.Unavailable;
+        await Eventually.TrueAsync(() => Task.FromResult(atOne.Unavailable + atTwo.Unavailable > asked + 500), "buyers are told to come back later");
+        var (sold, silence) = (ledger.Count, ledger.LongestSilence);
+        var (rows, _) = await ledger.CompareAsync(one);
+        Assert.Equal(ledger.Count, rows.Count);
 
-        await redis.BeginAsync();
+        // The page goes on from where Redis stopped: what it had promised is not shown as left.
+        Assert.InRange(await LeftAsync(one, ledger), 1, shown - SetAside);
+
+        if (fate == Fate.Frozen)
+        {
+            redis.Process.Continue();
+        }
+        else
+        {
+            if (fate == Fate.Lost)
+            {
+                redis.LoseData();
+            }
+
+            await redis.BeginAsync();
+        }
+
+        worker.Process.Continue();
+        await Eventually.TrueAsync(() => Task.FromResult(ledger.Count >= Stock), "the rest is sold");
         await stop.CancelAsync();
         await pressing;
-        await rush.SettleAsync();
-        Assert.Equal(Stock, (await ledger.AuditAsync(server)).Sold);
-        output.WriteLine($"seed {Drills.Seed}: Redis killed after {before} acknowledgements; {sold - before} without it; {ledger.Count} acknowledged in the end, 0 lost");
+        await Task.WhenAll(atOne.SettleAsync(), atTwo.SettleAsync());
+
+        // A Redis that only slept takes, when it wakes, what was sent to it and given up meanwhile. Who has bought of SQL by then has that claim; the other is recorded as asked again.
+        var audited = await ledger.AuditAsync(one, strangersMax: fate == Fate.Frozen ? 2 * 300 : 0);
+        Assert.Equal(Stock, audited.Sold);
+        output.WriteLine(
+            $"seed {Drills.Seed}, {fate}: Redis gone after {before} acknowledgements, none written; {sold - before} sold without it, {silence.TotalSeconds:0.0} s without an acknowledgement until then; " +
+            $"{ledger.Count} acknowledged in the end, 0 lost, 0 doubled; {audited.Rows.Values.Count(row => row.State == 3)} asked again");
     }
 
     // Nothing was written, and who had promised it is dead: all of Redis' share stays reserved, and SQL sells what is its own.
@@ -72,6 +129,8 @@ public sealed class RedisAwayTests(ITestOutputHelper output)
         Assert.Equal(Promised + SetAside, audited.Sold);
         output.WriteLine($"{Promised} promised by a node that died with Redis, {SetAside} sold without it, 0 lost, {audited.Left} left");
     }
+
+    private static async Task<long> LeftAsync(SluiceServer server, Ledger ledger) => (long)(await server.ServerGetAsync($"/v1/flash-sales/{ledger.SaleId}"))["leftUnits"]!;
 
     private static string[] Settings(RedisServer redis) => [.. Drills.NoRateLimit, $"Redis:Connection={redis.Connection}", "Pools:DegradeAfter=00:00:01"];
 }
