@@ -30,7 +30,7 @@ internal static class OperateFlashSale
         routes.MapPost("/v1/flash-sales/{id}/stock", AddStockAsync).For(AccessRule.Server).WithTags("Flash sales").WithSummary("Add units, in mid-sale too").Produces<FlashSaleView>()
             .TakesIdempotencyKey().Refuses(409, "closed");
         routes.MapPut("/v1/flash-sales/{id}/set-aside", SetAsideAsync).For(AccessRule.Server).WithTags("Flash sales").WithSummary("How many units are sold without Redis, should it be away")
-            .Produces<SetAsideView>().Refuses(409, "closed", "not-enough-left");
+            .Produces<SetAsideView>().Refuses(404, "not-found").Refuses(409, "closed", "not-enough-left");
 
         void Gate(string verb, Gate gate, string summary) => routes
             .MapPost($"/v1/flash-sales/{{id}}/{verb}", (string id, Database database, PoolStore pools, SaleBoard board, TimeProvider time) =>
