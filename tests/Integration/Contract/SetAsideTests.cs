@@ -48,6 +48,9 @@ public sealed class SetAsideTests(Engines engines)
         using var node = new PoolNode(await engines.OpenAsync(engine));
         var pool = await node.OpenPoolAsync(12);
         await WantAsync(node, pool, 5);
+
+        // Not before Redis has given it up.
+        Assert.Equal(0, await node.Pools.FinishTakingAsync(pool));
         if (taken)
         {
             await node.Pools.ApplyPendingAsync();
