@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 using Dapper;
 using Sluice.Tests.Integration.Servers;
 
@@ -133,6 +134,32 @@ public sealed class RedisAwayTests(ITestOutputHelper output)
         var audited = await ledger.AuditAsync(other);
         Assert.Equal(Promised + SetAside, audited.Sold);
         output.WriteLine($"{Promised} promised by a node that died with Redis, {SetAside} sold without it, 0 lost, {audited.Left} left");
+    }
+
+    // Before Redis gives the units up, and after: the worker of another process goes on with it.
+    [Theory]
+    [InlineData("aside.wanted")]
+    [InlineData("aside.taken")]
+    public async Task Node_KilledWhileItSetsUnitsAside_HidesThemForAMomentAndDoublesNone(string point)
+    {
+        const int Stock = 100, SetAside = 40;
+        using var folder = new TempFolder();
+        await using var redis = await RedisServer.StartAsync();
+        await using var other = await SluiceServer.StartAsync(Settings(redis), folder.Path);
+        var ledger = new Ledger(await other.OpenSaleAsync(Stock), Stock);
+        await using (var dying = await SluiceServer.StartAsync([.. Settings(redis), "Roles=Api", "NodeId=1"], folder.Path, Drills.Fault(point, "kill", 1)))
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Put, $"/v1/flash-sales/{ledger.SaleId}/set-aside") { Content = new StringContent($"{{\"units\":{SetAside}}}", Encoding.UTF8, "application/json") };
+            request.Headers.Add("X-Api-Key", dying.AdminKey);
+            await Assert.ThrowsAnyAsync<HttpRequestException>(() => dying.Http.SendAsync(request));
+        }
+
+        await Eventually.TrueAsync(
+            async () => await other.ServerGetAsync($"/v1/pools/{ledger.SaleId}") is var pool && (long)pool["setAsideUnits"]! == SetAside && (long)pool["leftUnits"]! == Stock - SetAside, "the units are set aside");
+        using var rush = new Rush(other, ledger, await Rush.BuyersAsync(other, 150));
+        await rush.PressOnceAsync();
+        await Eventually.TrueAsync(async () => { await rush.PressOnceAsync(); return ledger.Count == Stock; }, "all is sold, what was set aside too");
+        Assert.Equal(Stock, (await ledger.AuditAsync(other)).Sold);
     }
 
     private static async Task<long> SoldAsideAsync(SluiceServer server, Ledger ledger)
