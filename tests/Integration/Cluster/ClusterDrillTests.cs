@@ -128,6 +128,44 @@ public sealed class ClusterDrillTests(ITestOutputHelper output)
         await Eventually.TrueAsync(async () => OneHost.HealthOf(await host.StatusAsync(), "mariadb-1") == "ok", "the former primary follows");
     }
 
+    [Fact]
+    public async Task GaleraWriter_KilledInMidRush_IsReplacedUnattended_AndTheClusterComesBackFromEveryStop()
+    {
+        await using var host = await OneHost.StartAsync("galera");
+        var crowd = await DrillAsync(host, async () =>
+        {
+            await host.DoAsync("kill", "mariadb-1");
+            var lost = TimeProvider.System.GetTimestamp();
+            await Eventually.TrueAsync(async () => WriterOf(await host.StatusAsync()) is "mariadb-2", "another node is written");
+            output.WriteLine($"seen by 'status' that another node is written: {TimeProvider.System.GetElapsedTime(lost).TotalSeconds:0.0} s after the kill");
+
+            // A token is asked for without SQL; the sale's queue is written by it.
+            await Eventually.TrueAsync(async () => (long?)(await host.StatusAsync())["queueDepth"] == 0, "what waited is written");
+            await host.DoAsync("start", "mariadb-1");
+        });
+        output.WriteLine($"the Galera writer killed: {crowd.LongestClaimGap.TotalSeconds:0.0} s without an answer to a claim");
+        await Eventually.TrueAsync(async () => WriterOf(await host.StatusAsync()) is "mariadb-1", "the first node is written again");
+
+        // Stopped in order, and crashed all at once: both times the node that has most begins, and everything is there.
+        var sale = await host.Shop.OpenSaleAsync(5);
+        Assert.Equal(201, (await host.Shop.ClaimAsync(sale, await host.Shop.TokenAsync("last"), prefer: "wait=20")).Status);
+        await host.DoAsync("down");
+        Assert.Contains("mariadb-1 has more than mariadb-3", (await host.TryAsync("start", "mariadb-3")).Says, StringComparison.Ordinal);
+        await host.DoAsync("up");
+        foreach (var name in new[] { "mariadb-1", "mariadb-2", "mariadb-3" })
+        {
+            await host.DoAsync("kill", name);
+        }
+
+        await host.DoAsync("up");
+        Assert.Equal(0, (await host.TryAsync("status")).Exit);
+        Assert.Contains("by itself", (await host.TryAsync("promote")).Says, StringComparison.Ordinal);
+        var certificate = await host.Shop.SettledCertificateAsync(sale);
+        Assert.Equal(("holds", 1), ((string?)certificate["verdict"], (int)certificate["soldUnits"]!));
+    }
+
+    private static string? WriterOf(System.Text.Json.Nodes.JsonObject status) => (string?)status["members"]!.AsArray().SingleOrDefault(member => (string)member!["role"]! == "sql writer")?["name"];
+
     private async Task<Crowd> DrillAsync(OneHost host, Func<Task> happens)
     {
         var sale = await host.Shop.OpenSaleAsync(Stock);
