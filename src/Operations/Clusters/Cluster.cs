@@ -242,6 +242,12 @@ internal sealed class Cluster(ClusterFolder folder, Action<string> say)
             if (kind.Key == MemberKind.MariaDb)
             {
                 await ReplicateAsync(state, cancel);
+
+                // After a stop of all nodes HAProxy takes some seconds to believe in one again.
+                if (state.Find("haproxy") is { IsAlive: true } proxy)
+                {
+                    await ReadyAsync(state, proxy, cancel);
+                }
             }
         }
 
