@@ -65,12 +65,11 @@ public sealed partial class KeepAcknowledged(
             return;
         }
 
-        var run = await redis.RunAsync();
         var asked = journal.Waiting.Select(pool => (Pool: pool, Meta: LookAsync(pool.PoolId))).ToList();
-        await Task.WhenAll(asked.Select(pool => pool.Meta));
-        foreach (var (pool, meta) in asked)
+        await redis.EachAsync(asked, each => new PoolKeys(each.Pool.PoolId).Meta, async each =>
         {
-            var look = await meta;
+            var (pool, look) = (each.Pool, await each.Meta);
+            var run = await redis.RunAsync(new PoolKeys(pool.PoolId).Meta);
             if (look.Run != run || look.Freeze.Length > 0)
             {
                 await HandInAsync(pool, run, look);
@@ -83,7 +82,7 @@ public sealed partial class KeepAcknowledged(
                     await CheckAsync(pool, run, look);
                 }
             }
-        }
+        });
 
         if (time.GetElapsedTime(settledAt) > SettleRound)
         {
@@ -141,7 +140,7 @@ public sealed partial class KeepAcknowledged(
         var missing = new List<Claim>();
         foreach (var chunk in claims.Chunk(PerCallMax))
         {
-            var held = await redis.GuardAsync(db => db.HashGetAsync(new PoolKeys(poolId).Holders, [.. chunk.Select(claim => (RedisValue)claim.UserId)]));
+            var held = await redis.GuardAsync(new PoolKeys(poolId).Holders, db => db.HashGetAsync(new PoolKeys(poolId).Holders, [.. chunk.Select(claim => (RedisValue)claim.UserId)]));
             missing.AddRange(chunk.Where((claim, i) => !ClaimEntry.FromHolder(held[i].ToString()).Any(other => other.Id == claim.Id)));
         }
 
@@ -167,7 +166,7 @@ public sealed partial class KeepAcknowledged(
 
     private async Task<Look> LookAsync(long poolId)
     {
-        var meta = await redis.GuardAsync(db => db.HashGetAsync(new PoolKeys(poolId).Meta, ["run", "frozen", "generation"]));
+        var meta = await redis.GuardAsync(new PoolKeys(poolId).Meta, db => db.HashGetAsync(new PoolKeys(poolId).Meta, ["run", "frozen", "generation"]));
         return new(meta[0], meta[1].ToString(), meta[2].IsNull ? 0 : long.Parse(meta[2].ToString(), CultureInfo.InvariantCulture));
     }
 

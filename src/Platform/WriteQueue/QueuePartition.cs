@@ -29,6 +29,9 @@ public sealed class QueuePartition(string name, RedisKey log, RedisKey journal, 
 
     public string Name => name;
 
+    /// <summary>The list of entries; it says which server the partition is on.</summary>
+    public RedisKey Log => log;
+
     /// <summary>
     /// For the use: known before the peek, compared at the commit. Is it another one by then, the queue was looked through in between, and the batch may not be what it was.
     /// </summary>
@@ -36,13 +39,13 @@ public sealed class QueuePartition(string name, RedisKey log, RedisKey journal, 
 
     /// <summary>The first entries, at most <paramref name="entriesMax"/>; they stay in the queue. One round trip.</summary>
     public Task<RedisValue[]> PeekAsync(RedisConnection redis, int entriesMax) =>
-        redis.GuardAsync(db => db.ListRangeAsync(log, 0, entriesMax - 1));
+        redis.GuardAsync(log, db => db.ListRangeAsync(log, 0, entriesMax - 1));
 
     /// <summary>How many entries wait.</summary>
-    public Task<long> DepthAsync(RedisConnection redis) => redis.GuardAsync(db => db.ListLengthAsync(log));
+    public Task<long> DepthAsync(RedisConnection redis) => redis.GuardAsync(log, db => db.ListLengthAsync(log));
 
     /// <summary>How many dead letters wait for a person.</summary>
-    public Task<long> DeadCountAsync(RedisConnection redis) => redis.GuardAsync(db => db.ListLengthAsync(dead));
+    public Task<long> DeadCountAsync(RedisConnection redis) => redis.GuardAsync(dead, db => db.ListLengthAsync(dead));
 
     /// <summary>Drops a batch after its commit. False when another consumer did it before, which is no error. Atomic, safe to repeat.</summary>
     public async Task<bool> AcknowledgeAsync(RedisConnection redis, RedisValue[] batch, int journalEntriesMax) =>
@@ -55,7 +58,7 @@ public sealed class QueuePartition(string name, RedisKey log, RedisKey journal, 
     /// <summary>The oldest dead letters.</summary>
     public async Task<IReadOnlyList<DeadLetter>> DeadLettersAsync(RedisConnection redis, int lettersMax)
     {
-        var letters = await redis.GuardAsync(db => db.ListRangeAsync(dead, 0, lettersMax - 1));
+        var letters = await redis.GuardAsync(dead, db => db.ListRangeAsync(dead, 0, lettersMax - 1));
         return [.. letters.Select(DeadLetter.Parse)];
     }
 
@@ -73,7 +76,7 @@ public sealed class QueuePartition(string name, RedisKey log, RedisKey journal, 
         var moved = 0;
         for (var i = 0; i < count; i++)
         {
-            var head = await redis.GuardAsync(db => db.ListGetByIndexAsync(dead, 0));
+            var head = await redis.GuardAsync(dead, db => db.ListGetByIndexAsync(dead, 0));
             if (head.IsNull)
             {
                 break;
