@@ -71,10 +71,9 @@ public sealed class PoolMetrics : IDisposable
     public void Committed(int claimsWritten, int claimsRejected)
     {
         written.Add(claimsWritten);
-        if (claimsRejected > 0)
-        {
-            rejected.Add(claimsRejected);
-        }
+
+        // Nothing is counted too: an alert can tell "none" from "nobody says".
+        rejected.Add(claimsRejected);
     }
 
     public void Dispose() => meter.Dispose();
