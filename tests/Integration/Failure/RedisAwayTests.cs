@@ -6,7 +6,6 @@ using Sluice.Tests.Integration.Servers;
 namespace Sluice.Tests.Integration.Failure;
 
 /// <summary>Redis is gone for long: SQL sells what was set aside for that, and not a unit that Redis may have promised.</summary>
-[Collection(Drills.Name)]
 public sealed class RedisAwayTests(ITestOutputHelper output)
 {
     /// <summary>What becomes of Redis.</summary>
