@@ -93,10 +93,14 @@ internal sealed class SaleBoard
     private async Task<Dictionary<long, long>> LeftUnitsAsync(List<Pool> pools)
     {
         var known = new Dictionary<long, long>();
-        var asked = pools.ConvertAll(pool => (pool, Left: redis.GuardAsync(new PoolKeys(pool.Id).Left, db => db.StringGetAsync(new PoolKeys(pool.Id).Left))));
+        var asked = pools.ConvertAll(pool =>
+        {
+            var key = new PoolKeys(pool.Id).Left;
+            return (pool, Key: key, Left: redis.GuardAsync(key, db => db.StringGetAsync(key)));
+        });
         try
         {
-            await redis.EachAsync(asked, one => new PoolKeys(one.pool.Id).Left, async one =>
+            await redis.EachAsync(asked, one => one.Key, async one =>
             {
                 if (await one.Left is { IsNull: false } units)
                 {

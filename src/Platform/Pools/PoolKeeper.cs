@@ -39,10 +39,28 @@ public sealed partial class PoolKeeper(
                 }
 
                 // Each whatever became of the one before: of several servers one may be away, and what is on the others goes on.
+                DependencyUnavailableException? first = null;
                 ready |= await TryAsync(RebuildStrangersAsync);
                 await TryAsync(FoldAsync);
                 await TryAsync(GiveLastUnitsAsync);
                 idle = await TryAsync(pools.ApplyPendingAsync) + await TryAsync(releases.ReturnPendingAsync) + await TryAsync(FinishTakingAsync) == 0;
+                if (first is not null)
+                {
+                    LogFailed(log, null, first.Message);
+                }
+
+                async Task<T?> TryAsync<T>(Func<Task<T>> step)
+                {
+                    try
+                    {
+                        return await step();
+                    }
+                    catch (DependencyUnavailableException e)
+                    {
+                        first ??= e;
+                        return default;
+                    }
+                }
             }
             catch (Exception e)
             {
@@ -57,19 +75,6 @@ public sealed partial class PoolKeeper(
         }
     }
 
-    private async Task<T?> TryAsync<T>(Func<Task<T>> step)
-    {
-        try
-        {
-            return await step();
-        }
-        catch (DependencyUnavailableException e)
-        {
-            LogFailed(log, null, e.Message);
-            return default;
-        }
-    }
-
     // A pool whose "run" is not the server's own was last seen in another life of it: nothing in it is trusted.
     // Pools that can sell are looked at every round, the rest at the start, in a new life of the server, and now and then.
     // False while another process is still at one of them.
@@ -79,12 +84,16 @@ public sealed partial class PoolKeeper(
         var all = lives != knownLives || time.GetElapsedTime(allLookedAt) > AllPoolsRound;
         var pools = (await database.ReadAsync(connection => connection.QueryAsync<long>(
             "SELECT id FROM pools WHERE @all OR gate <> @closed", new { all, closed = Gate.Closed }))).AsList();
-        var asked = pools.ConvertAll(id => (Id: id, Keys: new PoolKeys(id), Meta: redis.GuardAsync(new PoolKeys(id).Meta, db => db.HashGetAsync(new PoolKeys(id).Meta, ["run", "frozen"]))));
+        var asked = pools.ConvertAll(id =>
+        {
+            var key = new PoolKeys(id).Meta;
+            return (Id: id, Key: key, Meta: redis.GuardAsync(key, db => db.HashGetAsync(key, ["run", "frozen"])));
+        });
         var complete = true;
-        await redis.EachAsync(asked, pool => pool.Keys.Meta, async pool =>
+        await redis.EachAsync(asked, pool => pool.Key, async pool =>
         {
             var known = await pool.Meta;
-            if (known[0] != await redis.RunAsync(pool.Keys.Meta))
+            if (known[0] != await redis.RunAsync(pool.Key))
             {
                 complete &= await rebuilder.RebuildAsync(pool.Id) is not null;
             }
@@ -144,7 +153,8 @@ public sealed partial class PoolKeeper(
         ids.StartAfter(Math.Max(newestPool, newestClaim));
         foreach (var id in await database.ReadAsync(connection => connection.QueryAsync<long>("SELECT id FROM pools WHERE gate <> @closed", new { closed = Gate.Closed })))
         {
-            if (ClaimEntry.TryFromQueue(id, await redis.GuardAsync(new PoolKeys(id).Log, db => db.ListGetByIndexAsync(new PoolKeys(id).Log, -1)), out var newest))
+            var queue = new PoolKeys(id).Log;
+            if (ClaimEntry.TryFromQueue(id, await redis.GuardAsync(queue, db => db.ListGetByIndexAsync(queue, -1)), out var newest))
             {
                 ids.StartAfter(newest.Id);
             }

@@ -136,7 +136,11 @@ public sealed class PoolStore(Database database, RedisConnection redis, PoolRebu
         LostCommit.RunAgain);
 
     /// <summary>Units left in Redis, or null where it does not know the pool.</summary>
-    public async Task<long?> LeftAsync(long id) => (long?)await redis.GuardAsync(new PoolKeys(id).Left, db => db.StringGetAsync(new PoolKeys(id).Left));
+    public async Task<long?> LeftAsync(long id)
+    {
+        var left = new PoolKeys(id).Left;
+        return (long?)await redis.GuardAsync(left, db => db.StringGetAsync(left));
+    }
 
     /// <summary>Brings Redis to the settings in SQL. Idempotent; answers when claims see them.</summary>
     /// <exception cref="DependencyUnavailableException">Not now; <see cref="ApplyPendingAsync"/> will.</exception>

@@ -29,24 +29,8 @@ public sealed partial class RedisAway(
     /// <summary>Ask SQL, not Redis. One read of memory.</summary>
     public bool SqlSells => sqlSells;
 
-    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
-    {
-        await Task.Yield();
-        while (!stoppingToken.IsCancellationRequested)
-        {
-            try
-            {
-                await RoundAsync();
-            }
-            catch (Exception e)
-            {
-                // The edge of the process: SQL is away too, or Redis went away again. The next round goes on where this one stopped.
-                LogFailed(log, e is DependencyUnavailableException ? null : e, e.Message);
-            }
-
-            await Task.Delay(Round, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        }
-    }
+    // Said once: SQL is away too, or Redis went away again.
+    protected override Task ExecuteAsync(CancellationToken stoppingToken) => Rounds.RunAsync(RoundAsync, Round, (error, says) => LogFailed(log, error, says), time, stoppingToken);
 
     /// <summary>One look at Redis, and what follows from it.</summary>
     internal async Task RoundAsync()
