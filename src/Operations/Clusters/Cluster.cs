@@ -228,8 +228,9 @@ internal sealed class Cluster(ClusterFolder folder, Action<string> say)
                 say(string.Create(CultureInfo.InvariantCulture, $"{member.Name} starts on port {member.Port} …"));
                 state = state.With(member with { Process = await LaunchAsync(state, member, cancel) });
                 folder.Save(state);
-                if (member.Name == first && state.Sql == ClusterSql.Galera && kind.Key == MemberKind.MariaDb)
+                if (state.Sql == ClusterSql.Galera && kind.Key == MemberKind.MariaDb)
                 {
+                    // One after the other, also those that join: of two that are given their state at once, one was seen to lack the other's arrival ("IST didn't contain all write sets"), and to end or to hang over it.
                     await ReadyAsync(state, state.Find(member.Name)!, cancel);
                 }
             }
