@@ -51,7 +51,7 @@ internal static class RedisClusterMember
 
         return RedisMember.Servers(state).SelectMany(server => Known(folder, server)).Where(node => node.IsPrimary && node.Has(slot)).MaxBy(node => node.Epoch) is { } newest ? At(newest) ?? member : member;
 
-        Member? At(ClusterNode node) => RedisMember.Servers(state).FirstOrDefault(server => server.Port == node.Address?.Port);
+        Member? At(NamedNode node) => RedisMember.Servers(state).FirstOrDefault(server => server.Port == node.Address?.Port);
     }
 
     /// <summary>Slots that it leads in its own eyes, such as <c>0-5460</c>.</summary>
@@ -65,7 +65,7 @@ internal static class RedisClusterMember
     {
         null => "does not answer",
         { IsOk: false } => "hears no majority of the primaries",
-        { SlotsServed: < ClusterNode.SlotsInAll and var served } => string.Create(CultureInfo.InvariantCulture, $"misses the primary of {ClusterNode.SlotsInAll - served} slots"),
+        { SlotsServed: < NamedNode.SlotsInAll and var served } => string.Create(CultureInfo.InvariantCulture, $"misses the primary of {NamedNode.SlotsInAll - served} slots"),
         _ => "",
     };
 
@@ -73,7 +73,7 @@ internal static class RedisClusterMember
 
     private static string FileOf(ClusterFolder folder, Member member) => Path.Combine(folder.Of(member), "nodes.conf");
 
-    private static List<ClusterNode> Known(ClusterFolder folder, Member member) => [.. ClusterNode.Parse(FileOfOthers.TryRead(FileOf(folder, member)) ?? "")];
+    private static List<NamedNode> Known(ClusterFolder folder, Member member) => [.. NamedNode.Parse(FileOfOthers.TryRead(FileOf(folder, member)) ?? "")];
 
     // The cluster as it begins: each of the first three leads a third of the slots, in an epoch of its own, and has one of the others as its replica.
     private static IEnumerable<string> FirstKnown(ClusterFolder folder, ClusterState state, Member member)
@@ -83,7 +83,7 @@ internal static class RedisClusterMember
         {
             var part = at % Primaries;
             var (flags, primary, slots) = at < Primaries
-                ? ("master", "-", string.Create(CultureInfo.InvariantCulture, $" {ClusterNode.SlotsInAll * part / Primaries}-{(ClusterNode.SlotsInAll * (part + 1) / Primaries) - 1}"))
+                ? ("master", "-", string.Create(CultureInfo.InvariantCulture, $" {NamedNode.SlotsInAll * part / Primaries}-{(NamedNode.SlotsInAll * (part + 1) / Primaries) - 1}"))
                 : ("slave", IdOf(folder, servers[part]), "");
             yield return string.Create(
                 CultureInfo.InvariantCulture,

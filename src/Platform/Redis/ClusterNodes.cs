@@ -15,7 +15,7 @@ internal sealed class ClusterNodes : IPrimaries
     // Every node that was ever named as a primary, and of each slot its newest owner among them: a node that was cut off says what was.
     private readonly List<string> ids = [];
     private readonly List<NamedPrimary> named = [];
-    private readonly (short Node, long Epoch)[] owners = [.. Enumerable.Repeat(((short)-1, -1L), ClusterNode.SlotsInAll)];
+    private readonly (short Node, long Epoch)[] owners = [.. Enumerable.Repeat(((short)-1, -1L), NamedNode.SlotsInAll)];
 
     private ClusterNodes(IConnectionMultiplexer nodes) => this.nodes = nodes;
 
@@ -67,7 +67,7 @@ internal sealed class ClusterNodes : IPrimaries
     private string Note(string view)
     {
         var myself = "";
-        foreach (var each in ClusterNode.Parse(view))
+        foreach (var each in NamedNode.Parse(view))
         {
             if (each.IsMyself)
             {
