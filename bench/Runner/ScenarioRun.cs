@@ -14,6 +14,7 @@ internal static class ScenarioRun
         ["drain"] = Drain.PlanAsync,
         ["reads"] = Reads.PlanAsync,
         ["through-nginx"] = ThroughNginx.PlanAsync,
+        ["lanes"] = Lanes.PlanAsync,
     };
 
     /// <returns>0; goals that were missed are reported, not punished: a slow machine is no defect.</returns>

@@ -35,18 +35,18 @@ internal sealed class SluiceServer : IAsyncDisposable
         return new SluiceServer(node);
     }
 
-    public async Task<Sale> OpenSaleAsync(long stockUnits, CancellationToken cancel, int perUserLimit = 1)
+    public async Task<Sale> OpenSaleAsync(long stockUnits, CancellationToken cancel, int perUserLimit = 1, int lanes = 1)
     {
-        var sale = await DraftSaleAsync(stockUnits, cancel, perUserLimit);
+        var sale = await DraftSaleAsync(stockUnits, cancel, perUserLimit, lanes);
         using var opened = await Http.PostAsync($"/v1/flash-sales/{sale.Id}/open", content: null, cancel);
         await CheckAsync(opened, cancel);
         return sale;
     }
 
-    public async Task<Sale> DraftSaleAsync(long stockUnits, CancellationToken cancel, int perUserLimit = 1)
+    public async Task<Sale> DraftSaleAsync(long stockUnits, CancellationToken cancel, int perUserLimit = 1, int lanes = 1)
     {
         using var created = await Http.PostAsJsonAsync("/v1/flash-sales",
-            new NewSale("bench-kettle", "Copper kettle", 4_900, "EUR", stockUnits, perUserLimit), Wire.Default.NewSale, cancel);
+            new NewSale("bench-kettle", "Copper kettle", 4_900, "EUR", stockUnits, perUserLimit, lanes), Wire.Default.NewSale, cancel);
         await CheckAsync(created, cancel);
         return (await created.Content.ReadFromJsonAsync(Wire.Default.Sale, cancel))!;
     }

@@ -6,7 +6,7 @@ namespace Sluice.Bench.Runner;
 // The parts of Sluice's HTTP API that the benches use; docs/http-api.md has the whole.
 internal sealed record TokensRequest(IReadOnlyList<string> UserIds);
 internal sealed record TokensAnswer(IReadOnlyList<string> Tokens);
-internal sealed record NewSale(string Sku, string Title, int PriceCents, string Currency, long StockUnits, int PerUserLimit);
+internal sealed record NewSale(string Sku, string Title, int PriceCents, string Currency, long StockUnits, int PerUserLimit, int Lanes);
 internal sealed record Sale(string Id, string PoolId, long LeftUnits, bool SoldOut);
 internal sealed record Pool(long CapacityUnits, long LeftUnits, long QueueDepth, long OldestAgeMs, long DeadLetters);
 internal sealed record SignedCertificate(Certificate Certificate);

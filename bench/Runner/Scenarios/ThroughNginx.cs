@@ -12,31 +12,14 @@ internal static class ThroughNginx
 {
     public static async Task<Plan> PlanAsync(Rig rig, CancellationToken cancel)
     {
-        var cluster = await ClusterOfBench.StartAsync(rig, cancel);
+        var cluster = await ClusterOfBench.StartAsync(rig, "single", cancel);
         var crowd = await rig.CrowdAsync(cluster.Front, rig.Options.CrowdUsers, cancel);
         return new Plan("through-nginx", "Orders committed per second by a cluster on this one machine, from the first request until the queue is empty; all processes, the load generator too, share its cores.",
             [
-                new Contender("order through nginx, two API nodes", token => MeasureAsync(rig, cluster, cluster.Front, crowd, token)),
-                new Contender("order at one API node", token => MeasureAsync(rig, cluster, cluster.Direct, crowd, token)),
+                new Contender("order through nginx, two API nodes", token => cluster.MeasureAsync(cluster.Front, crowd, lanes: 1, token)),
+                new Contender("order at one API node", token => cluster.MeasureAsync(cluster.Direct, crowd, lanes: 1, token)),
             ],
             [new Comparison("order through nginx, two API nodes", "order at one API node", Goal: 0.5)]);
-    }
-
-    private static async Task<Sample> MeasureAsync(Rig rig, ClusterOfBench cluster, SluiceServer door, Crowd crowd, CancellationToken cancel)
-    {
-        var sale = await door.OpenSaleAsync(Claims.HugeStockUnits, cancel);
-        var before = cluster.CpuTimes();
-        var watch = Stopwatch.StartNew();
-        var wrk = await Claims.SendAsync(rig, door, sale, crowd, cancel);
-        var drained = await door.DrainedAsync(sale.PoolId, cancel);
-        watch.Stop();
-        var orders = drained.CapacityUnits - drained.LeftUnits;
-        var spent = cluster.CpuTimes().ToDictionary(kind => kind.Key, kind => (kind.Value - before[kind.Key]).TotalMicroseconds / orders, StringComparer.Ordinal);
-        var certificate = await door.SettledCertificateAsync(sale.PoolId, cancel);
-        Rig.Require(certificate.Verdict == "holds" && certificate.Orders == orders, $"{orders} units are taken, and the certificate says: {certificate.Verdict}, {certificate.Orders} orders.");
-        return new Sample(
-            orders / watch.Elapsed.TotalSeconds, orders, spent["API"], spent["Redis"], wrk.CpuSeconds * 1e6 / orders, wrk.P99Ms,
-            spent.Where(kind => kind.Key is not ("API" or "Redis")).ToDictionary(kind => kind.Key, kind => Math.Round(kind.Value, 2), StringComparer.Ordinal));
     }
 }
 
@@ -55,10 +38,10 @@ internal sealed class ClusterOfBench : IAsyncDisposable
     /// <summary>The first API node.</summary>
     public SluiceServer Direct { get; private set; } = null!;
 
-    public static async Task<ClusterOfBench> StartAsync(Rig rig, CancellationToken cancel)
+    public static async Task<ClusterOfBench> StartAsync(Rig rig, string redis, CancellationToken cancel)
     {
         var cluster = rig.Keep(new ClusterOfBench(rig, rig.Folder.File("cluster")));
-        await cluster.DoAsync(cancel, "up", "--sql", "single", "--redis", "single", "--port", $"{Random.Shared.Next(12_000, 30_000)}", "--set", "WriteQueue:LagMax=100000000");
+        await cluster.DoAsync(cancel, "up", "--sql", "single", "--redis", redis, "--port", $"{Random.Shared.Next(12_000, 30_000)}", "--set", "WriteQueue:LagMax=100000000");
         var status = (JsonObject)JsonNode.Parse(await cluster.DoAsync(cancel, "status", "--json"))!;
         foreach (var member in status["members"]!.AsArray().Select(member => member!))
         {
@@ -70,6 +53,24 @@ internal sealed class ClusterOfBench : IAsyncDisposable
         cluster.Front = SluiceServer.At((string)status["url"]!, key);
         cluster.Direct = SluiceServer.At($"http://127.0.0.1:{(int)status["members"]!.AsArray().First(member => ((string)member!["name"]!).StartsWith("api-", StringComparison.Ordinal))!["port"]!}", key);
         return cluster;
+    }
+
+    /// <summary>Orders from the first request until the queue is empty, and what each kind of process spent on one.</summary>
+    public async Task<Sample> MeasureAsync(SluiceServer door, Crowd crowd, int lanes, CancellationToken cancel)
+    {
+        var sale = await door.OpenSaleAsync(Claims.HugeStockUnits, cancel, lanes: lanes);
+        var before = CpuTimes();
+        var watch = Stopwatch.StartNew();
+        var wrk = await Claims.SendAsync(rig, door, sale, crowd, cancel);
+        var drained = await door.DrainedAsync(sale.PoolId, cancel);
+        watch.Stop();
+        var orders = drained.CapacityUnits - drained.LeftUnits;
+        var spent = CpuTimes().ToDictionary(kind => kind.Key, kind => (kind.Value - before[kind.Key]).TotalMicroseconds / orders, StringComparer.Ordinal);
+        var certificate = await door.SettledCertificateAsync(sale.PoolId, cancel);
+        Rig.Require(certificate.Verdict == "holds" && certificate.Orders == orders, $"{orders} units are taken, and the certificate says: {certificate.Verdict}, {certificate.Orders} orders.");
+        return new Sample(
+            orders / watch.Elapsed.TotalSeconds, orders, spent["API"], spent["Redis"], wrk.CpuSeconds * 1e6 / orders, wrk.P99Ms,
+            spent.Where(kind => kind.Key is not ("API" or "Redis")).ToDictionary(kind => kind.Key, kind => Math.Round(kind.Value, 2), StringComparer.Ordinal));
     }
 
     /// <summary>User and system time of each kind of process since its start; nginx' workers with their master.</summary>
