@@ -48,7 +48,7 @@ internal sealed class PoolNode : IDisposable
         Pools = new PoolStore(Database, redis, Rebuilder, time);
         var waiters = new ClaimWaiters(Database, time);
         Claims = new PoolClaims(Pools, redis, Rebuilder, Ids, waiters, signal, metrics, Journal, settings, Queue, time);
-        Writer = new ClaimWriter(Database, Rebuilder, waiters, Journal, kinds, metrics, time, NullLogger<ClaimWriter>.Instance);
+        Writer = new ClaimWriter(Database, redis, Rebuilder, waiters, Journal, kinds, metrics, time, NullLogger<ClaimWriter>.Instance);
         Releases = new Releases(Database, redis, Claims, Rebuilder, time);
         Audit = new PoolAudit(Database, redis, kinds, time);
         Drain = NewDrain();
