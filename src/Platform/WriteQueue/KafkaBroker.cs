@@ -20,6 +20,7 @@ internal sealed partial class KafkaBroker(WriteQueueOptions options, string topi
     private readonly Lock opening = new();
     private Link? link;
     private volatile string? trouble;
+    private bool closed;
 
     public string Describe => $"Kafka at {KafkaAddress.Settings(options.Connection)["bootstrap.servers"]}, topic {name}";
 
@@ -96,6 +97,11 @@ internal sealed partial class KafkaBroker(WriteQueueOptions options, string topi
 
     public ValueTask DisposeAsync()
     {
+        lock (opening)
+        {
+            closed = true;
+        }
+
         Drop();
         return ValueTask.CompletedTask;
     }
@@ -127,7 +133,7 @@ internal sealed partial class KafkaBroker(WriteQueueOptions options, string topi
     {
         lock (opening)
         {
-            return link ??= Connect();
+            return closed ? throw new DependencyUnavailableException("kafka", "closed.") : link ??= Connect();
         }
     }
 

@@ -24,6 +24,7 @@ internal sealed class RabbitMqBroker(WriteQueueOptions options, string topic) : 
     private readonly string dead = $"{options.Name}.dead";
     private readonly SemaphoreSlim opening = new(1, 1);
     private Link? link;
+    private volatile bool closed;
 
     public string Describe => $"RabbitMQ at {string.Join(", ", RabbitMqAddress.Parse(options.Connection).Select(uri => $"{uri.Host}:{(uri.Port < 0 ? 5672 : uri.Port)}"))}, queue {queue}";
 
@@ -75,12 +76,12 @@ internal sealed class RabbitMqBroker(WriteQueueOptions options, string topic) : 
 
     public async ValueTask DisposeAsync()
     {
+        // Whoever still is in a call finds it closed; the semaphore has nothing to be freed.
+        closed = true;
         if (Interlocked.Exchange(ref link, null) is { } open)
         {
             await open.DisposeAsync();
         }
-
-        opening.Dispose();
     }
 
     private async Task<T> GuardAsync<T>(Func<Link, Task<T>> call)
@@ -116,6 +117,11 @@ internal sealed class RabbitMqBroker(WriteQueueOptions options, string topic) : 
             if (link is { IsOpen: true } other)
             {
                 return other;
+            }
+
+            if (closed)
+            {
+                throw Unavailable("closed.", null);
             }
 
             if (Interlocked.Exchange(ref link, null) is { } broken)

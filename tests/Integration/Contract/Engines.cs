@@ -2,6 +2,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using Sluice.Platform.Pools;
 using Sluice.Platform.Redis;
 using Sluice.Platform.Sql;
+using Sluice.Platform.WriteQueue;
 using Sluice.Tests.Integration.Contract;
 using Sluice.Tests.Integration.Servers;
 
@@ -43,6 +44,8 @@ public sealed class Engines : IAsyncDisposable
     private readonly Lazy<Task<RedisGroup>> group = new(RedisGroup.StartAsync);
     private readonly Lazy<Task<RedisConnection>> sentinel;
     private readonly Lazy<Task<MariaDbServer>> mariaDb = new(() => MariaDbServer.StartAsync());
+    private readonly Lazy<Task<RabbitMqServer>> rabbitMq = new(RabbitMqServer.StartAsync);
+    private readonly Lazy<KafkaCluster> kafka = new(() => new KafkaCluster());
 
     public Engines()
     {
@@ -71,6 +74,18 @@ public sealed class Engines : IAsyncDisposable
     /// <summary>The server behind <see cref="Engine.MariaDb"/>.</summary>
     public Task<MariaDbServer> MariaDbAsync() => mariaDb.Value;
 
+    /// <summary>A queue that nobody else uses, on a server that others share.</summary>
+    public async Task<WriteQueueOptions> QueueAsync(QueueEngine engine, int inFlightMax = 40_000, int lagMax = 2_000_000) => new()
+    {
+        Engine = engine, Name = $"test-{NextPoolId()}", RepublishAfter = TimeSpan.FromSeconds(1), InFlightMax = inFlightMax, LagMax = lagMax, BatchRowsMax = 100,
+        Connection = engine switch
+        {
+            QueueEngine.Redis => "",
+            QueueEngine.RabbitMq => (await rabbitMq.Value).Connection,
+            QueueEngine.Kafka => kafka.Value.Connection,
+        },
+    };
+
     private static SqlOptions Sql(string connection) =>
         new() { Connection = connection, LockWaitMax = TimeSpan.FromSeconds(30), StatementTimeMax = TimeSpan.FromMinutes(1), ConnectTimeMax = TimeSpan.FromSeconds(30), ConnectionsMax = 32 };
 
@@ -95,6 +110,16 @@ public sealed class Engines : IAsyncDisposable
         if (mariaDb is { IsValueCreated: true, Value.IsCompletedSuccessfully: true })
         {
             await (await mariaDb.Value).DisposeAsync();
+        }
+
+        if (rabbitMq is { IsValueCreated: true, Value.IsCompletedSuccessfully: true })
+        {
+            await (await rabbitMq.Value).DisposeAsync();
+        }
+
+        if (kafka.IsValueCreated)
+        {
+            kafka.Value.Dispose();
         }
 
         folder.Dispose();

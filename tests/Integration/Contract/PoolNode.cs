@@ -59,6 +59,8 @@ internal sealed class PoolNode : IDisposable
 
     public WriteQueueOptions Queue { get; }
 
+    public QueueSignal Signal => signal;
+
     public Database Database { get; }
 
     public ClaimIds Ids { get; }
