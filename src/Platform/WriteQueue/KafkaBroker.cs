@@ -13,7 +13,7 @@ internal sealed partial class KafkaBroker(WriteQueueOptions options, string topi
 {
     private const int PrefetchMax = 500;
 
-    private static readonly TimeSpan CallTimeMax = TimeSpan.FromSeconds(10), PollTime = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan CallTimeMax = TimeSpan.FromSeconds(10), ConnectTimeMax = TimeSpan.FromSeconds(5), PollTime = TimeSpan.FromMilliseconds(100);
 
     private readonly string name = $"{options.Name}.{topic}";
     private readonly string dead = $"{options.Name}.dead";
@@ -28,9 +28,8 @@ internal sealed partial class KafkaBroker(WriteQueueOptions options, string topi
     {
         try
         {
-            _ = Open().Producer.Handle;
             using var admin = new DependentAdminClientBuilder(Open().Producer.Handle).Build();
-            admin.GetMetadata(CallTimeMax);
+            admin.GetMetadata(ConnectTimeMax);
         }
         catch (KafkaException e)
         {

@@ -17,10 +17,10 @@ namespace Sluice.Platform.WriteQueue;
 public sealed partial class QueueCarrier(
     IQueueUse use, Brokers brokers, RedisConnection redis, QueueSignal signal, WriteQueueOptions options, TimeProvider time, ILogger<QueueCarrier> log) : BackgroundService
 {
-    /// <summary>Entries in one message.</summary>
-    internal const int SliceEntriesMax = 500;
+    // Of entries as long as they may be, so many are less than the megabyte that brokers allow for a message.
+    private const int SliceEntriesMax = 500, EntryBytesMax = 1_000;
 
-    private static readonly TimeSpan Lease = TimeSpan.FromSeconds(5), LeaseRenewed = TimeSpan.FromSeconds(1), LastRoundsMax = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan Lease = TimeSpan.FromSeconds(3), LeaseRenewed = TimeSpan.FromSeconds(1), LastRoundsMax = TimeSpan.FromSeconds(20);
 
     private static readonly RedisScript LeaseScript = RedisScript.Load("Lease.lua");
 
@@ -63,11 +63,20 @@ public sealed partial class QueueCarrier(
     internal async Task<int> RoundAsync()
     {
         var moved = 0;
+        DependencyUnavailableException? stopped = null;
         foreach (var partition in await use.PartitionsAsync())
         {
             if (await IsMineAsync(partition.Topic))
             {
-                moved += await CarryAsync(partition);
+                try
+                {
+                    moved += await CarryAsync(partition);
+                }
+                catch (DependencyUnavailableException e) when (e.Dependency == "queue")
+                {
+                    // This partition waits for a person; the others do not.
+                    stopped = e;
+                }
             }
             else
             {
@@ -76,7 +85,7 @@ public sealed partial class QueueCarrier(
         }
 
         brokers.Standing(carried.Values.Sum(each => (long)each.Count), carried.Values.Sum(each => each.Behind));
-        return moved;
+        return moved > 0 || stopped is null ? moved : throw stopped;
     }
 
     private async Task<int> CarryAsync(QueuePartition partition)
@@ -96,6 +105,11 @@ public sealed partial class QueueCarrier(
             }
 
             moved += published;
+        }
+
+        if (at.Count == 0)
+        {
+            carried.Remove(partition.Name);
         }
 
         return moved;
@@ -181,6 +195,14 @@ public sealed partial class QueueCarrier(
             return 0;
         }
 
+        if (Array.Find(entries, static entry => entry.Length() > EntryBytesMax) is { IsNull: false } monster)
+        {
+            var letter = new DeadLetter(monster.ToString(), $"Longer than {EntryBytesMax} bytes: no entry of ours.", time.GetUtcNow());
+            return await partition.SetAsideAsync(redis, monster, letter, options.DeadLettersMax) is null
+                ? throw new DependencyUnavailableException("queue", $"partition {partition.Name} has {options.DeadLettersMax} dead letters; replay or discard them.")
+                : -1;
+        }
+
         var slices = entries.Chunk(SliceEntriesMax).Select(slice => new Slice(partition.Name, partition.Generation, [.. slice.Select(entry => (byte[])entry!)]).ToBytes()).ToList();
         await brokers.CallAsync(() => brokers.Topics[partition.Topic].PublishAsync(partition.Name, slices));
         FaultPoints.Reach("carrier.published");
@@ -192,15 +214,23 @@ public sealed partial class QueueCarrier(
 
     private async Task<bool> IsMineAsync(string topic)
     {
+        // The embedded server has no other node, and the lease of its last life would only keep this one waiting.
+        if (redis.IsEmbedded)
+        {
+            return true;
+        }
+
         if (leases.TryGetValue(topic, out var known) && time.GetElapsedTime(known.At) < LeaseRenewed)
         {
             return known.IsMine;
         }
 
-        var mine = (long)await redis.RunScriptAsync(LeaseScript, [$"sluice:carrier:{options.Name}:{topic}"], [me, (long)Lease.TotalMilliseconds]) == 1;
+        var mine = await TakeAsync(topic, Lease);
         leases[topic] = (mine, time.GetTimestamp());
         return mine;
     }
+
+    private async Task<bool> TakeAsync(string topic, TimeSpan lease) => (long)await redis.RunScriptAsync(LeaseScript, [$"sluice:carrier:{options.Name}:{topic}"], [me, (long)lease.TotalMilliseconds]) == 1;
 
     // Asked to stop: what this process accepted is written too, by the readers, which stop after this. As long as something moves, and as far as it is ours to carry.
     private async Task CarryWhatIsLeftAsync()
@@ -216,12 +246,17 @@ public sealed partial class QueueCarrier(
                 }
                 else if (carried.Values.All(each => each.Count == 0))
                 {
-                    return;
+                    break;
                 }
                 else
                 {
                     await signal.WaitAsync(options.IdlePoll, CancellationToken.None);
                 }
+            }
+
+            foreach (var (topic, _) in leases.Where(lease => lease.Value.IsMine))
+            {
+                await TakeAsync(topic, TimeSpan.FromMilliseconds(1));
             }
         }
         catch (DependencyUnavailableException e)

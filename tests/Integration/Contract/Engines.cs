@@ -74,6 +74,9 @@ public sealed class Engines : IAsyncDisposable
     /// <summary>The server behind <see cref="Engine.MariaDb"/>.</summary>
     public Task<MariaDbServer> MariaDbAsync() => mariaDb.Value;
 
+    /// <summary>The server behind <see cref="QueueEngine.RabbitMq"/>. Drills, which run alone, may kill and start it.</summary>
+    public Task<RabbitMqServer> RabbitMqAsync() => rabbitMq.Value;
+
     /// <summary>A queue that nobody else uses, on a server that others share.</summary>
     public async Task<WriteQueueOptions> QueueAsync(QueueEngine engine, int inFlightMax = 40_000, int lagMax = 2_000_000) => new()
     {
@@ -85,6 +88,13 @@ public sealed class Engines : IAsyncDisposable
             QueueEngine.Kafka => kafka.Value.Connection,
         },
     };
+
+    /// <summary>The same for a server process.</summary>
+    public async Task<IReadOnlyList<string>> QueueSettingsAsync(QueueEngine engine)
+    {
+        var queue = await QueueAsync(engine);
+        return [$"WriteQueue:Engine={engine}", $"WriteQueue:Connection={queue.Connection}", $"WriteQueue:Name={queue.Name}", "WriteQueue:RepublishAfter=00:00:02"];
+    }
 
     private static SqlOptions Sql(string connection) =>
         new() { Connection = connection, LockWaitMax = TimeSpan.FromSeconds(30), StatementTimeMax = TimeSpan.FromMinutes(1), ConnectTimeMax = TimeSpan.FromSeconds(30), ConnectionsMax = 32 };

@@ -136,6 +136,9 @@ internal sealed class PoolNode : IDisposable
         }
     }
 
+    /// <summary>Waits until workers have emptied the pool's queue.</summary>
+    public Task EmptyAsync(long poolId) => Eventually.TrueAsync(async () => await ClaimWriter.PartitionOf(poolId).DepthAsync(Redis) == 0, $"the queue of pool {poolId} is empty");
+
     /// <summary>Cancels: SQL decides, Redis follows with <see cref="Releases.ReturnPendingAsync"/>.</summary>
     public Task<IReadOnlyList<long>> ReleaseAsync(params long[] claimIds) => Database.WriteAsync(transaction => Releases.ReleaseAsync(transaction, claimIds));
 

@@ -45,6 +45,29 @@ internal sealed class Worker : IAsyncDisposable
         }
     }
 
+    /// <summary>Messages of the topic, at least so many entries or messages, within a minute.</summary>
+    public async Task<IReadOnlyList<Delivery>> ReadAsync(int atLeast, Func<Delivery, int> size)
+    {
+        using var patience = new CancellationTokenSource(TimeSpan.FromMinutes(1));
+        var read = new List<Delivery>();
+        while (read.Sum(size) < atLeast)
+        {
+            read.AddRange(await Topic.ReadAsync(patience.Token));
+        }
+
+        return read;
+    }
+
+    public static int Entries(Delivery delivery) => Slice.TryParse(delivery.Message)!.Entries.Count;
+
+    /// <summary>Carries until there is nothing to carry, or as much as may be at the broker is there.</summary>
+    public async Task CarryAsync()
+    {
+        while (await Carrier.RoundAsync() > 0)
+        {
+        }
+    }
+
     /// <summary>As the host does: in the other order, one after the other.</summary>
     public async Task StopAsync()
     {
