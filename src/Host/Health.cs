@@ -22,7 +22,11 @@ internal static class Health
     {
         var missing = new List<string>();
         await TryAsync("sql", () => database.ReadAsync(connection => Dapper.SqlMapper.QuerySingleAsync<long>(connection, "SELECT 1")));
-        await TryAsync("redis", () => redis.GuardAsync(async db => await db.PingAsync()));
+        await TryAsync("redis", async () =>
+        {
+            await redis.PingAsync();
+            return true;
+        });
         await TryAsync("room on the disk", () =>
         {
             redis.DemandRoom();

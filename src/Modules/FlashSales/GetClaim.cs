@@ -5,6 +5,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Sluice.Modules.Orders.Contracts;
+using Sluice.Platform.Hosting;
 using Sluice.Platform.Http;
 using Sluice.Platform.Pools;
 using Sluice.Platform.Redis;
@@ -47,20 +48,24 @@ internal sealed class ClaimViews(Database database, RedisConnection redis)
     {
         var pools = (await database.ReadAsync(connection => connection.QueryAsync<long>(
             "SELECT id FROM pools WHERE kind = @Kind ORDER BY id DESC LIMIT @LivePoolsMax", new { FlashSale.Kind, LivePoolsMax }))).AsList();
-        var asked = pools.ConvertAll(pool => (pool, Holder: redis.GuardAsync(db => db.HashGetAsync(new PoolKeys(pool).Holders, user))));
-        await Task.WhenAll(asked.Select(one => one.Holder));
-        foreach (var (pool, holder) in asked)
+        var asked = pools.ConvertAll(pool => (pool, Holder: redis.GuardAsync(new PoolKeys(pool).Holders, db => db.HashGetAsync(new PoolKeys(pool).Holders, user))));
+        ClaimView? found = null;
+        try
         {
-            foreach (var held in ClaimEntry.FromHolder((await holder).ToString()))
+            await redis.EachAsync(asked, one => new PoolKeys(one.pool).Holders, async one =>
             {
-                if (held.Id == claimId)
+                if (ClaimEntry.FromHolder((await one.Holder).ToString()).FirstOrDefault(held => held.Id == claimId) is { Id: > 0 } held)
                 {
-                    return new ClaimView(Names.Id(claimId), Names.Id(pool), held.Units, held.Released ? "released" : "held", null, null);
+                    found = new ClaimView(Names.Id(claimId), Names.Id(one.pool), held.Units, held.Released ? "released" : "held", null, null);
                 }
-            }
+            });
+        }
+        catch (DependencyUnavailableException) when (found is not null)
+        {
+            // A server is away, and it is not the one that has the claim.
         }
 
-        return null;
+        return found;
     }
 }
 

@@ -87,19 +87,25 @@ internal sealed class SaleBoard
 
     private async Task<Dictionary<long, long>> LeftUnitsAsync(List<Pool> pools)
     {
+        // Where Redis is away, SQL knows all but the last moment, and pages go on.
+        var left = pools.ToDictionary(pool => pool.Id, pool => pool.CapacityUnits - pool.ClaimedUnits);
+        var asked = pools.ConvertAll(pool => (pool, Left: redis.GuardAsync(new PoolKeys(pool.Id).Left, db => db.StringGetAsync(new PoolKeys(pool.Id).Left))));
         try
         {
-            var asked = pools.ConvertAll(pool => (pool, Left: redis.GuardAsync(db => db.StringGetAsync(new PoolKeys(pool.Id).Left))));
-            await Task.WhenAll(asked.Select(one => one.Left));
-            return asked.ToDictionary(one => one.pool.Id, one => one.Left.Result.IsNull ? FromSql(one.pool) : (long)one.Left.Result);
+            await redis.EachAsync(asked, one => new PoolKeys(one.pool.Id).Left, async one =>
+            {
+                if (await one.Left is { IsNull: false } units)
+                {
+                    left[one.pool.Id] = (long)units;
+                }
+            });
         }
         catch (DependencyUnavailableException)
         {
-            // Redis is away: SQL knows all but the last moment, and pages go on.
-            return pools.ToDictionary(pool => pool.Id, FromSql);
+            // See above.
         }
 
-        static long FromSql(Pool pool) => pool.CapacityUnits - pool.ClaimedUnits;
+        return left;
     }
 
     private sealed record Board(FrozenDictionary<long, PostedSale> Sales, bool HasAll, DateTimeOffset LoadedAt, string ETag, byte[] Json);

@@ -57,7 +57,7 @@ public sealed class NodeRegistry(RedisConnection redis, NodesOptions options)
     }
 
     /// <summary>Takes the node out: it ended in order.</summary>
-    public Task RemoveAsync(int nodeId) => redis.GuardAsync(db => db.HashDeleteAsync(Nodes, nodeId));
+    public Task RemoveAsync(int nodeId) => redis.GuardAsync(Nodes, db => db.HashDeleteAsync(Nodes, nodeId));
 
     /// <summary>Every node of the last hour, by number; also those that are silent.</summary>
     /// <exception cref="DependencyUnavailableException">Redis does not answer.</exception>
@@ -87,11 +87,11 @@ public sealed class NodeRegistry(RedisConnection redis, NodesOptions options)
     public async Task AnnounceBalancerAsync(string name, IEnumerable<string> lives)
     {
         var (now, _) = await ReadAsync(Balancers);
-        await redis.GuardAsync(db => db.HashSetAsync(Balancers, name, $"{now} {string.Join(',', lives)}"));
+        await redis.GuardAsync(Balancers, db => db.HashSetAsync(Balancers, name, $"{now} {string.Join(',', lives)}"));
     }
 
     /// <summary>Takes the load balancer out: nobody looks after it any more.</summary>
-    public Task RemoveBalancerAsync(string name) => redis.GuardAsync(db => db.HashDeleteAsync(Balancers, name));
+    public Task RemoveBalancerAsync(string name) => redis.GuardAsync(Balancers, db => db.HashDeleteAsync(Balancers, name));
 
     /// <summary>Every load balancer that is looked after now.</summary>
     public async Task<IReadOnlyList<RegisteredBalancer>> ListBalancersAsync()
@@ -103,7 +103,7 @@ public sealed class NodeRegistry(RedisConnection redis, NodesOptions options)
             .Where(balancer => balancer.Silence <= options.SilenceMax)];
     }
 
-    private Task<(long NowMs, HashEntry[] Entries)> ReadAsync(RedisKey key) => redis.GuardAsync(async db =>
+    private Task<(long NowMs, HashEntry[] Entries)> ReadAsync(RedisKey key) => redis.GuardAsync(key, async db =>
     {
         // The time first: an entry that is written in between is then a little younger than nothing, never older than it is.
         var time = db.ExecuteAsync("TIME");

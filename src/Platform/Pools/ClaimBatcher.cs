@@ -170,7 +170,7 @@ internal sealed class ClaimBatcher(
     {
         var started = Stopwatch.GetTimestamp();
         redis.DemandRoom();
-        var run = await redis.RunAsync();
+        var run = await redis.RunAsync(keys.Meta);
         var arguments = new RedisValue[2 + (batch.Count * 4)];
         arguments[0] = run;
         arguments[1] = lagMax;
@@ -260,7 +260,7 @@ internal sealed class ClaimBatcher(
         }
 
         // A life of the server that ended meanwhile may have taken the claims along, and a rebuild may have looked into the journal before they were in it.
-        if (await redis.RunAsync() != run)
+        if (await redis.RunAsync(keys.Meta) != run)
         {
             throw new DependencyUnavailableException("redis", "the server is another one by now, so whether the claims survive is unknown; ask again with the same key.");
         }

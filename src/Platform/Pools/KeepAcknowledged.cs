@@ -65,12 +65,11 @@ public sealed partial class KeepAcknowledged(
             return;
         }
 
-        var run = await redis.RunAsync();
         var asked = journal.Waiting.Select(pool => (Pool: pool, Meta: PoolLook.ReadAsync(redis, pool.PoolId))).ToList();
-        await Task.WhenAll(asked.Select(pool => pool.Meta));
-        foreach (var (pool, meta) in asked)
+        await redis.EachAsync(asked, each => new PoolKeys(each.Pool.PoolId).Meta, async each =>
         {
-            var look = await meta;
+            var (pool, look) = (each.Pool, await each.Meta);
+            var run = await redis.RunAsync(new PoolKeys(pool.PoolId).Meta);
             if (look.Run != run || look.Freeze.Length > 0)
             {
                 await HandInAsync(pool, run, look);
@@ -83,7 +82,7 @@ public sealed partial class KeepAcknowledged(
                     await CheckAsync(pool, look);
                 }
             }
-        }
+        });
 
         if (time.GetElapsedTime(settledAt) > SettleRound)
         {

@@ -132,10 +132,10 @@ public sealed class PoolAudit(Database database, RedisConnection redis, IEnumera
 
     private async Task<Look> LookAsync(PoolKeys keys)
     {
-        var left = redis.GuardAsync(db => db.StringGetAsync(keys.Left));
-        var depth = redis.GuardAsync(db => db.ListLengthAsync(keys.Log));
-        var dead = redis.GuardAsync(db => db.ListLengthAsync(keys.Dead));
-        var meta = await redis.GuardAsync(db => db.HashGetAsync(keys.Meta, ["frozen", "refills", "run"]));
+        var left = redis.GuardAsync(keys.Left, db => db.StringGetAsync(keys.Left));
+        var depth = redis.GuardAsync(keys.Log, db => db.ListLengthAsync(keys.Log));
+        var dead = redis.GuardAsync(keys.Dead, db => db.ListLengthAsync(keys.Dead));
+        var meta = await redis.GuardAsync(keys.Meta, db => db.HashGetAsync(keys.Meta, ["frozen", "refills", "run"]));
         return new Look((long)await left, await depth, await dead, !meta[0].IsNullOrEmpty || meta[2].IsNull, (long)meta[1]);
     }
 
@@ -144,7 +144,7 @@ public sealed class PoolAudit(Database database, RedisConnection redis, IEnumera
         try
         {
             long units = 0;
-            await foreach (var user in redis.Db.HashScanAsync(keys.Holders, pageSize: 2_000))
+            await foreach (var user in redis.DbOf(keys.Holders).HashScanAsync(keys.Holders, pageSize: 2_000))
             {
                 units += ClaimEntry.FromHolder(user.Value.ToString()).Where(claim => !claim.Released).Sum(claim => (long)claim.Units);
             }

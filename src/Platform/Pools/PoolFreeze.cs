@@ -103,7 +103,7 @@ internal sealed class PoolFreeze : IAsyncDisposable
 
     private async Task<long> NowAsync()
     {
-        var clock = (string[])(await redis.GuardAsync(static db => db.ExecuteAsync("TIME")))!;
+        var clock = (string[])(await redis.GuardAsync(keys.Meta, static db => db.ExecuteAsync("TIME")))!;
         return (long.Parse(clock[0], CultureInfo.InvariantCulture) * 1_000) + (long.Parse(clock[1], CultureInfo.InvariantCulture) / 1_000);
     }
 

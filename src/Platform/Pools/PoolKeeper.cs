@@ -18,7 +18,7 @@ public sealed partial class PoolKeeper(
     private static readonly TimeSpan Round = TimeSpan.FromMilliseconds(500), AllPoolsRound = TimeSpan.FromSeconds(10);
 
     private volatile bool ready;
-    private string? knownRun;
+    private string? knownLives;
     private long allLookedAt;
 
     /// <summary>True once every pool has been brought up after the start.</summary>
@@ -37,8 +37,9 @@ public sealed partial class PoolKeeper(
                     await StartIdsAsync();
                 }
 
-                ready |= await RebuildStrangersAsync();
-                idle = await pools.ApplyPendingAsync() + await releases.ReturnPendingAsync() == 0;
+                // Each whatever became of the one before: of several servers one may be away, and what is on the others goes on.
+                ready |= await TryAsync(RebuildStrangersAsync);
+                idle = await TryAsync(pools.ApplyPendingAsync) + await TryAsync(releases.ReturnPendingAsync) == 0;
             }
             catch (Exception e)
             {
@@ -53,34 +54,46 @@ public sealed partial class PoolKeeper(
         }
     }
 
+    private async Task<T?> TryAsync<T>(Func<Task<T>> step)
+    {
+        try
+        {
+            return await step();
+        }
+        catch (DependencyUnavailableException e)
+        {
+            LogFailed(log, null, e.Message);
+            return default;
+        }
+    }
+
     // A pool whose "run" is not the server's own was last seen in another life of it: nothing in it is trusted.
     // Pools that can sell are looked at every round, the rest at the start, in a new life of the server, and now and then.
     // False while another process is still at one of them.
     private async Task<bool> RebuildStrangersAsync()
     {
-        var run = await redis.RunAsync();
-        var all = run != knownRun || time.GetElapsedTime(allLookedAt) > AllPoolsRound;
+        var lives = redis.Lives;
+        var all = lives != knownLives || time.GetElapsedTime(allLookedAt) > AllPoolsRound;
         var pools = (await database.ReadAsync(connection => connection.QueryAsync<long>(
             "SELECT id FROM pools WHERE @all OR gate <> @closed", new { all, closed = Gate.Closed }))).AsList();
-        var asked = pools.ConvertAll(id => (Id: id, Meta: redis.GuardAsync(db => db.HashGetAsync(new PoolKeys(id).Meta, ["run", "frozen"]))));
-        await Task.WhenAll(asked.Select(pool => pool.Meta));
+        var asked = pools.ConvertAll(id => (Id: id, Keys: new PoolKeys(id), Meta: redis.GuardAsync(new PoolKeys(id).Meta, db => db.HashGetAsync(new PoolKeys(id).Meta, ["run", "frozen"]))));
         var complete = true;
-        foreach (var (id, meta) in asked)
+        await redis.EachAsync(asked, pool => pool.Keys.Meta, async pool =>
         {
-            if (await meta is var known && known[0] != run)
+            var known = await pool.Meta;
+            if (known[0] != await redis.RunAsync(pool.Keys.Meta))
             {
-                complete &= await rebuilder.RebuildAsync(id) is not null;
+                complete &= await rebuilder.RebuildAsync(pool.Id) is not null;
             }
             else if (!known[1].IsNullOrEmpty)
             {
                 // Frozen in this life: somebody is rebuilding it, or began to and died; the freeze itself tells the two apart.
-                complete &= await rebuilder.TakeOverAsync(id) is not null;
+                complete &= await rebuilder.TakeOverAsync(pool.Id) is not null;
             }
-        }
-
+        });
         if (all && complete)
         {
-            (knownRun, allLookedAt) = (run, time.GetTimestamp());
+            (knownLives, allLookedAt) = (lives, time.GetTimestamp());
         }
 
         return complete;
@@ -94,7 +107,7 @@ public sealed partial class PoolKeeper(
         ids.StartAfter(Math.Max(newestPool, newestClaim));
         foreach (var id in await database.ReadAsync(connection => connection.QueryAsync<long>("SELECT id FROM pools WHERE gate <> @closed", new { closed = Gate.Closed })))
         {
-            if (ClaimEntry.TryFromQueue(id, await redis.GuardAsync(db => db.ListGetByIndexAsync(new PoolKeys(id).Log, -1)), out var newest))
+            if (ClaimEntry.TryFromQueue(id, await redis.GuardAsync(new PoolKeys(id).Log, db => db.ListGetByIndexAsync(new PoolKeys(id).Log, -1)), out var newest))
             {
                 ids.StartAfter(newest.Id);
             }

@@ -12,7 +12,7 @@ internal sealed record PoolLook(string? Run, string Freeze, long Generation)
     /// <summary>One round trip.</summary>
     public static async Task<PoolLook> ReadAsync(RedisConnection redis, long poolId)
     {
-        var meta = await redis.GuardAsync(db => db.HashGetAsync(new PoolKeys(poolId).Meta, ["run", "frozen", "generation"]));
+        var meta = await redis.GuardAsync(new PoolKeys(poolId).Meta, db => db.HashGetAsync(new PoolKeys(poolId).Meta, ["run", "frozen", "generation"]));
         return new(meta[0], meta[1].ToString(), meta[2].IsNull ? 0 : long.Parse(meta[2].ToString(), CultureInfo.InvariantCulture));
     }
 
@@ -21,7 +21,7 @@ internal sealed record PoolLook(string? Run, string Freeze, long Generation)
     public static async Task<(PoolLook Look, List<Claim> Missing)?> MissingAsync(RedisConnection redis, long poolId, IReadOnlyList<Claim> claims)
     {
         var look = await ReadAsync(redis, poolId);
-        if (look.Freeze.Length > 0 || look.Run != await redis.RunAsync())
+        if (look.Freeze.Length > 0 || look.Run != await redis.RunAsync(new PoolKeys(poolId).Meta))
         {
             return null;
         }
@@ -29,10 +29,10 @@ internal sealed record PoolLook(string? Run, string Freeze, long Generation)
         var missing = new List<Claim>();
         foreach (var chunk in claims.Chunk(PerCallMax))
         {
-            var held = await redis.GuardAsync(db => db.HashGetAsync(new PoolKeys(poolId).Holders, [.. chunk.Select(claim => (RedisValue)claim.UserId)]));
+            var held = await redis.GuardAsync(new PoolKeys(poolId).Holders, db => db.HashGetAsync(new PoolKeys(poolId).Holders, [.. chunk.Select(claim => (RedisValue)claim.UserId)]));
             missing.AddRange(chunk.Where((claim, i) => !ClaimEntry.FromHolder(held[i].ToString()).Any(other => other.Id == claim.Id)));
         }
 
-        return await ReadAsync(redis, poolId) == look && look.Run == await redis.RunAsync() ? (look, missing) : null;
+        return await ReadAsync(redis, poolId) == look && look.Run == await redis.RunAsync(new PoolKeys(poolId).Meta) ? (look, missing) : null;
     }
 }

@@ -67,7 +67,7 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
     public async Task<IReadOnlyList<Claim>?> RescueAsync(long poolId, IReadOnlyCollection<Claim> inHand)
     {
         // The queue before SQL, as always. What is in neither may still be among the dead letters; the rebuild looks there too.
-        var head = (await redis.GuardAsync(db => db.ListRangeAsync(new PoolKeys(poolId).Log, 0, inHand.Count - 1))).Select(entry => entry.ToString()).ToHashSet(StringComparer.Ordinal);
+        var head = (await redis.GuardAsync(new PoolKeys(poolId).Log, db => db.ListRangeAsync(new PoolKeys(poolId).Log, 0, inHand.Count - 1))).Select(entry => entry.ToString()).ToHashSet(StringComparer.Ordinal);
         var missing = inHand.Where(claim => !head.Contains(ClaimEntry.ToQueue(claim))).ToDictionary(claim => claim.Id);
         foreach (var id in missing.Count == 0 ? [] : await database.ReadAsync(connection => connection.QueryAsync<long>(
             "SELECT id FROM claims WHERE id IN @ids", new { ids = SqlList.Of(missing.Keys) })))
@@ -83,7 +83,7 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
     {
         var started = Stopwatch.GetTimestamp();
         var keys = new PoolKeys(poolId);
-        var run = await redis.RunAsync();
+        var run = await redis.RunAsync(keys.Meta);
 
         // Step 1: nobody else changes the pool from here on.
         await using var freeze = await PoolFreeze.TakeAsync(redis, keys, poolId, run, onlyAbandoned, time);
@@ -154,7 +154,7 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
     private async Task GiveOthersTheirMomentAsync(long poolId, PoolKeys keys, string run)
     {
         // The embedded server has nobody else, and is new at every start.
-        var last = await redis.GuardAsync(db => db.HashGetAsync(keys.Meta, "run"));
+        var last = await redis.GuardAsync(keys.Meta, db => db.HashGetAsync(keys.Meta, "run"));
         var isLost = last.IsNull || (last != run && !redis.IsEmbedded);
         if (!isLost || (moment is { } served && served.Run == run && time.GetElapsedTime(served.EndedAt) < MomentServes))
         {
@@ -170,7 +170,7 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
     }
 
     private async Task<IEnumerable<Claim>> ReadHandedAsync(long poolId, PoolKeys keys) =>
-        (await redis.GuardAsync(db => db.HashValuesAsync(keys.Handed))).Select(entry => ClaimEntry.TryFromQueue(poolId, entry, out var claim) ? claim : null).OfType<Claim>();
+        (await redis.GuardAsync(keys.Handed, db => db.HashValuesAsync(keys.Handed))).Select(entry => ClaimEntry.TryFromQueue(poolId, entry, out var claim) ? claim : null).OfType<Claim>();
 
     private async Task<Found> ReadAndHoldAsync(long poolId, PoolKeys keys, PoolFreeze freeze, IReadOnlyCollection<Claim> inHand)
     {
@@ -232,7 +232,7 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
     private async Task<Dictionary<long, Claim>> ReadJournalAsync(long poolId, PoolKeys keys)
     {
         var claims = new Dictionary<long, Claim>();
-        foreach (var entry in await redis.GuardAsync(db => db.ListRangeAsync(keys.Journal)))
+        foreach (var entry in await redis.GuardAsync(keys.Journal, db => db.ListRangeAsync(keys.Journal)))
         {
             if (ClaimEntry.TryFromQueue(poolId, entry, out var claim))
             {
@@ -252,9 +252,9 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
         await AddDeadLettersAsync();
 
         // From the tail to the head: entries leave at the head meanwhile, so a page may be seen twice but none can be missed. New ones cannot come, the pool is frozen.
-        for (var to = await redis.GuardAsync(db => db.ListLengthAsync(keys.Log)) - 1; to >= 0; to -= Page)
+        for (var to = await redis.GuardAsync(keys.Log, db => db.ListLengthAsync(keys.Log)) - 1; to >= 0; to -= Page)
         {
-            var page = await redis.GuardAsync(db => db.ListRangeAsync(keys.Log, Math.Max(0, to - Page + 1), to));
+            var page = await redis.GuardAsync(keys.Log, db => db.ListRangeAsync(keys.Log, Math.Max(0, to - Page + 1), to));
             Add(page.Select(entry => (string?)entry));
         }
 
@@ -262,7 +262,7 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
         return claims;
 
         async Task AddDeadLettersAsync() =>
-            Add((await redis.GuardAsync(db => db.ListRangeAsync(keys.Dead))).Select(letter => DeadLetter.Parse(letter).Entry));
+            Add((await redis.GuardAsync(keys.Dead, db => db.ListRangeAsync(keys.Dead))).Select(letter => DeadLetter.Parse(letter).Entry));
 
         void Add(IEnumerable<string?> entries)
         {

@@ -65,10 +65,10 @@ public static class PoolRoutes
         }
 
         var keys = new PoolKeys(poolId);
-        var left = redis.GuardAsync(db => db.StringGetAsync(keys.Left));
-        var oldest = redis.GuardAsync(db => db.ListGetByIndexAsync(keys.Log, 0));
-        var depth = redis.GuardAsync(db => db.ListLengthAsync(keys.Log));
-        var dead = await redis.GuardAsync(db => db.ListLengthAsync(keys.Dead));
+        var left = redis.GuardAsync(keys.Left, db => db.StringGetAsync(keys.Left));
+        var oldest = redis.GuardAsync(keys.Log, db => db.ListGetByIndexAsync(keys.Log, 0));
+        var depth = redis.GuardAsync(keys.Log, db => db.ListLengthAsync(keys.Log));
+        var dead = await redis.GuardAsync(keys.Dead, db => db.ListLengthAsync(keys.Dead));
 
         // The age of a queue entry is the age of its claim id, to the millisecond.
         var age = ClaimEntry.TryFromQueue(poolId, await oldest, out var claim)

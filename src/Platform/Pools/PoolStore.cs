@@ -81,7 +81,7 @@ public sealed class PoolStore(Database database, RedisConnection redis, PoolRebu
         for (var tries = 1; ; tries++)
         {
             var answer = (string?)await redis.RunScriptAsync(ConfigureScript, keys.Configure, [
-                await redis.RunAsync(), pool.Version, GateName(pool.Gate), Optional(pool.OpensAt), Optional(pool.ClosesAt), pool.PerUserLimit, pool.CapacityUnits]);
+                await redis.RunAsync(keys.Meta), pool.Version, GateName(pool.Gate), Optional(pool.OpensAt), Optional(pool.ClosesAt), pool.PerUserLimit, pool.CapacityUnits]);
             if (answer is "A" or "O" || await (answer == "M" ? rebuilder.RebuildAsync(id) : rebuilder.TakeOverAsync(id)) is not null)
             {
                 break;
@@ -111,11 +111,11 @@ public sealed class PoolStore(Database database, RedisConnection redis, PoolRebu
     {
         var behind = await database.ReadAsync(connection => connection.QueryAsync<long>("SELECT id FROM pools WHERE applied_version < version LIMIT 100"));
         var count = 0;
-        foreach (var id in behind)
+        await redis.EachAsync(behind, id => new PoolKeys(id).Meta, async id =>
         {
             await ApplyAsync(id);
             count++;
-        }
+        });
 
         return count;
     }

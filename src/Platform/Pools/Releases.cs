@@ -67,21 +67,22 @@ public sealed class Releases(Database database, RedisConnection redis, PoolClaim
         var pending = (await database.ReadAsync(connection => connection.QueryAsync<Row>(
             "SELECT claim_id AS Id, pool_id AS PoolId, user_id AS UserId, units AS Units FROM releases WHERE returned = 0 LIMIT @PerCallMax", new { PerCallMax }))).AsList();
         var settled = 0;
-        foreach (var pool in pending.GroupBy(row => row.PoolId))
+        await redis.EachAsync(pending.GroupBy(row => row.PoolId), pool => new PoolKeys(pool.Key).Meta, async pool =>
         {
+            var keys = new PoolKeys(pool.Key);
             var rows = pool.ToList();
             var arguments = new RedisValue[1 + (rows.Count * 2)];
-            arguments[0] = await redis.RunAsync();
+            arguments[0] = await redis.RunAsync(keys.Meta);
             for (var i = 0; i < rows.Count; i++)
             {
                 arguments[1 + (i * 2)] = rows[i].UserId;
                 arguments[2 + (i * 2)] = rows[i].Id.ToString(CultureInfo.InvariantCulture);
             }
 
-            var letters = (string)(await redis.RunScriptAsync(ReleaseScript, new PoolKeys(pool.Key).Release, arguments))!;
+            var letters = (string)(await redis.RunScriptAsync(ReleaseScript, keys.Release, arguments))!;
             if (letters is "F" or "M")
             {
-                continue;
+                return;
             }
 
             await redis.BarrierAsync();
@@ -100,7 +101,7 @@ public sealed class Releases(Database database, RedisConnection redis, PoolClaim
             {
                 await rebuilder.RebuildAsync(pool.Key);
             }
-        }
+        });
 
         return settled;
     }

@@ -75,7 +75,7 @@ internal sealed class SoldOutBelief(PoolKeys keys, RedisConnection redis, PoolsO
             var holders = new HashSet<ulong>();
 
             // With the values, which nobody needs: HSCAN … NOVALUES is an error before Redis 7.4.
-            await foreach (var user in redis.Db.HashScanAsync(keys.Holders, pageSize: 5_000))
+            await foreach (var user in redis.DbOf(keys.Holders).HashScanAsync(keys.Holders, pageSize: 5_000))
             {
                 holders.Add(Hash(user.Name.ToString()));
                 if (holders.Count > HoldersMax)
@@ -84,7 +84,7 @@ internal sealed class SoldOutBelief(PoolKeys keys, RedisConnection redis, PoolsO
                 }
             }
 
-            var meta = await redis.GuardAsync(db => db.HashGetAsync(keys.Meta, ["refills", "frozen"]));
+            var meta = await redis.GuardAsync(keys.Meta, db => db.HashGetAsync(keys.Meta, ["refills", "frozen"]));
             lock (stateLock)
             {
                 // Told to forget while it read: units came back after the last look at the count.

@@ -1,5 +1,3 @@
-using System.Diagnostics;
-using System.Net;
 using Microsoft.Extensions.Logging;
 using Sluice.Platform.Hosting;
 using StackExchange.Redis;
@@ -7,36 +5,20 @@ using StackExchange.Redis;
 namespace Sluice.Platform.Redis;
 
 /// <summary>
-/// The one door to Redis, the same for the embedded Garnet, for one Redis server, and for a primary that Sentinels watch. Calls time out, fail fast while the connection is down,
-/// and turn every "engine is not well" into <see cref="DependencyUnavailableException"/>.
+/// The one door to Redis, the same for the embedded Garnet, for one Redis server, for a primary that Sentinels watch, and for a Redis Cluster. Every call names a key, which says to which server it goes.
+/// Calls time out, fail fast while the connection is down, and turn every "engine is not well" into <see cref="DependencyUnavailableException"/>.
 /// </summary>
-public sealed partial class RedisConnection : IAsyncDisposable
+public sealed class RedisConnection : IAsyncDisposable
 {
-    private static readonly TimeSpan LookAtSentinels = TimeSpan.FromMilliseconds(250);
-
-    // So long without a majority of the Sentinels, and this node may be alone with a primary that the others have replaced. Not at the first missed answer: a busy machine misses one now and then.
-    private static readonly TimeSpan MajorityAgeMax = TimeSpan.FromSeconds(1);
+    // To this server or to none: what a script was told of one life is not true of another.
+    private const CommandFlags HereOnly = CommandFlags.DemandMaster | CommandFlags.NoRedirect;
 
     private readonly EmbeddedGarnet? embedded;
-    private readonly Sentinels? sentinels;
-    private readonly ConfigurationOptions settings;
+    private readonly RedisRoutes routes;
     private readonly RedisOptions options;
-    private readonly bool replicated;
-    private readonly ILogger log;
     private readonly string embeddedRun = $"embedded-{Guid.NewGuid():N}";
-    private readonly CancellationTokenSource closing = new();
-    private Task following = Task.CompletedTask;
-    private volatile RedisLink? link;
-    private volatile string absent = "not connected yet.";
-    private long heardAt;
-    private long epoch = -1;
 
-    private RedisConnection(RedisOptions options, ConfigurationOptions settings, EmbeddedGarnet? embedded, Sentinels? sentinels, bool replicated, ILogger log) =>
-        (this.options, this.settings, this.embedded, this.sentinels, this.replicated, this.log) = (options, settings, embedded, sentinels, replicated, log);
-
-    /// <summary>For reads and single commands. Wrap calls in <see cref="GuardAsync{T}"/>.</summary>
-    /// <exception cref="DependencyUnavailableException">The Sentinels name no primary now.</exception>
-    public IDatabase Db => Link.Db;
+    private RedisConnection(RedisOptions options, EmbeddedGarnet? embedded, RedisRoutes routes) => (this.options, this.embedded, this.routes) = (options, embedded, routes);
 
     /// <summary>True for the server in this process: it lives and dies with it, and nobody else claims there.</summary>
     public bool IsEmbedded => embedded is not null;
@@ -44,7 +26,8 @@ public sealed partial class RedisConnection : IAsyncDisposable
     /// <summary>One line for the start banner.</summary>
     public string Describe { get; private init; } = "";
 
-    private RedisLink Link => link ?? throw new DependencyUnavailableException("redis", absent);
+    /// <summary>The lives of all servers: another value when one of them begins a new one, or may have.</summary>
+    public string Lives => embedded is not null ? embeddedRun : string.Join('|', routes.Links.Select(link => link?.Run ?? "?"));
 
     /// <summary>
     /// Opens the connection, starting the embedded server first where it is asked for.
@@ -69,43 +52,92 @@ public sealed partial class RedisConnection : IAsyncDisposable
 
         // Only for CONFIG GET, with which the durability is checked.
         settings.AllowAdmin = true;
-        var hasSentinels = !string.IsNullOrEmpty(settings.ServiceName);
-        var connection = new RedisConnection(options, settings, embedded, hasSentinels ? await Sentinels.ConnectAsync(settings, options) : null, replicated, log)
-        {
-            Describe = options.IsEmbedded ? "Garnet, in process"
-                : hasSentinels ? $"Redis, the primary of '{settings.ServiceName}' by {settings.EndPoints.Count} Sentinels" : $"Redis at {string.Join(", ", settings.EndPoints)}",
-        };
         try
         {
-            await connection.LookAsync();
-            _ = connection.Link;
+            return new RedisConnection(options, embedded, await RedisRoutes.OpenAsync(settings, options, replicated, log))
+            {
+                Describe = options.Form switch
+                {
+                    RedisForm.Embedded => "Garnet, in process",
+                    RedisForm.Sentinels => $"Redis, the primary of '{settings.ServiceName}' by {settings.EndPoints.Count} Sentinels",
+                    RedisForm.Cluster => $"Redis Cluster by {string.Join(", ", settings.EndPoints)}",
+                    RedisForm.OneServer => $"Redis at {string.Join(", ", settings.EndPoints)}",
+                },
+            };
         }
         catch
         {
-            await connection.DisposeAsync();
+            embedded?.Dispose();
             throw;
         }
-
-        connection.following = hasSentinels ? connection.FollowAsync() : Task.CompletedTask;
-        return connection;
     }
 
     /// <summary>
-    /// Which life of the server this is. A new value after a restart or a failover means: what it holds may be torn or old, rebuild before trusting it.
+    /// Which life the server that has this key is in. A new value after a restart or a failover, or when the key moved to another server, means: what it holds may be torn or old, rebuild before trusting it.
     /// One round trip after each reconnect, otherwise none.
     /// </summary>
     /// <exception cref="DependencyUnavailableException">Redis does not answer.</exception>
-    public ValueTask<string> RunAsync()
+    public ValueTask<string> RunAsync(RedisKey key)
     {
         // The embedded server lives and dies with this process, so a broken socket is no new life.
-        return (embedded is null ? link?.Run : embeddedRun) is { } known ? ValueTask.FromResult(known) : new ValueTask<string>(AskAsync());
+        return (embedded is null ? routes.TryLinkOf(key)?.Run : embeddedRun) is { } known ? ValueTask.FromResult(known) : new ValueTask<string>(routes.LinkOf(key).AskRunAsync());
+    }
 
-        async Task<string> AskAsync()
+    /// <summary>
+    /// Does something for each of many keys. A server that is away holds up what is on it and nothing else: the rest of its keys is left out, the others go on.
+    /// </summary>
+    /// <exception cref="DependencyUnavailableException">At the end: the first that was met.</exception>
+    public async Task EachAsync<T>(IEnumerable<T> items, Func<T, RedisKey> keyOf, Func<T, Task> act)
+    {
+        DependencyUnavailableException? first = null;
+        var away = new HashSet<RedisLink>();
+        foreach (var item in items)
         {
-            var asked = Link;
-            return await GuardOnAsync(asked, _ => asked.AskRunAsync());
+            if (routes.TryLinkOf(keyOf(item)) is { } link && away.Contains(link))
+            {
+                continue;
+            }
+
+            try
+            {
+                await act(item);
+            }
+            catch (DependencyUnavailableException e) when (e.Dependency == "redis")
+            {
+                first ??= e;
+                if (routes.TryLinkOf(keyOf(item)) is { } failed)
+                {
+                    away.Add(failed);
+                }
+            }
+        }
+
+        if (first is not null)
+        {
+            throw first;
         }
     }
+
+    /// <summary>Returns when a server has answered; with several it need not be all.</summary>
+    /// <exception cref="DependencyUnavailableException">None does.</exception>
+    public async Task PingAsync()
+    {
+        var asked = routes.Links.OfType<RedisLink>().Select(link => link.GuardAsync(db => db.PingAsync())).ToList();
+        if (asked.Count == 0)
+        {
+            throw new DependencyUnavailableException("redis", routes.Absent);
+        }
+
+        await Task.WhenAll(asked).ContinueWith(_ => { }, TaskScheduler.Default);
+        if (!asked.Exists(each => each.IsCompletedSuccessfully))
+        {
+            await asked[0];
+        }
+    }
+
+    /// <summary>For what comes in many parts, like a scan. Its failures are not turned: <see cref="GuardAsync{T}"/> is for everything else.</summary>
+    /// <exception cref="DependencyUnavailableException">Nobody has the key now.</exception>
+    public IDatabase DbOf(RedisKey key) => routes.LinkOf(key).Db;
 
     /// <summary>
     /// To be called before something that makes the log grow. Refuses while the disk under the embedded server is nearly full, long before a write of the log can fail:
@@ -122,7 +154,7 @@ public sealed partial class RedisConnection : IAsyncDisposable
 
     /// <summary>Runs a script: EVALSHA, and once with the text where the server does not know it yet (it was then not executed, so this is safe).</summary>
     /// <exception cref="DependencyUnavailableException">Redis is down, slow or refuses writes; whether the script ran is unknown.</exception>
-    public Task<RedisResult> RunScriptAsync(RedisScript script, RedisKey[] keys, RedisValue[] arguments) => GuardAsync(async db =>
+    public Task<RedisResult> RunScriptAsync(RedisScript script, RedisKey[] keys, RedisValue[] arguments) => GuardAsync(keys[0], async db =>
     {
         if (embedded?.Ailment is { } says)
         {
@@ -131,11 +163,11 @@ public sealed partial class RedisConnection : IAsyncDisposable
 
         try
         {
-            return await db.ScriptEvaluateAsync(script.Sha1, keys, arguments, CommandFlags.DemandMaster);
+            return await db.ScriptEvaluateAsync(script.Sha1, keys, arguments, HereOnly);
         }
         catch (RedisServerException e) when (e.Message.Contains("NOSCRIPT", StringComparison.OrdinalIgnoreCase))
         {
-            return await db.ScriptEvaluateAsync(script.Text, keys, arguments, CommandFlags.DemandMaster);
+            return await db.ScriptEvaluateAsync(script.Text, keys, arguments, HereOnly);
         }
     });
 
@@ -147,23 +179,23 @@ public sealed partial class RedisConnection : IAsyncDisposable
     /// <param name="mark">A key of no meaning in the script's slot, for that write.</param>
     /// <returns>The script's answer, and how many replicas have all of it (0: unknown whether it survives).</returns>
     /// <inheritdoc cref="RunScriptAsync"/>
-    public Task<(RedisResult Answer, long Replicas)> RunReplicatedAsync(RedisScript script, RedisKey[] keys, RedisValue[] arguments, RedisKey mark) => GuardAsync(async db =>
+    public Task<(RedisResult Answer, long Replicas)> RunReplicatedAsync(RedisScript script, RedisKey[] keys, RedisValue[] arguments, RedisKey mark) => GuardAsync(mark, async db =>
     {
         try
         {
-            return await RunAsync(batch => batch.ScriptEvaluateAsync(script.Sha1, keys, arguments, CommandFlags.DemandMaster));
+            return await RunAsync(batch => batch.ScriptEvaluateAsync(script.Sha1, keys, arguments, HereOnly));
         }
         catch (RedisServerException e) when (e.Message.Contains("NOSCRIPT", StringComparison.OrdinalIgnoreCase))
         {
-            return await RunAsync(batch => batch.ScriptEvaluateAsync(script.Text, keys, arguments, CommandFlags.DemandMaster));
+            return await RunAsync(batch => batch.ScriptEvaluateAsync(script.Text, keys, arguments, HereOnly));
         }
 
         async Task<(RedisResult, long)> RunAsync(Func<IBatch, Task<RedisResult>> run)
         {
             var batch = db.CreateBatch();
             var answer = run(batch);
-            var marked = batch.StringSetAsync(mark, "", flags: CommandFlags.DemandMaster);
-            var replicas = batch.ExecuteAsync("WAIT", [1, (long)options.ReplicaWaitMax.TotalMilliseconds], CommandFlags.DemandMaster);
+            var marked = batch.StringSetAsync(mark, "", flags: HereOnly);
+            var replicas = batch.ExecuteAsync("WAIT", [1, (long)options.ReplicaWaitMax.TotalMilliseconds], HereOnly);
             batch.Execute();
             await Task.WhenAll(answer, marked, replicas);
             return (await answer, (long)await replicas);
@@ -198,18 +230,12 @@ public sealed partial class RedisConnection : IAsyncDisposable
         }
     }
 
-    /// <summary>Runs one call and turns every failure of the engine into <see cref="DependencyUnavailableException"/>.</summary>
-    public Task<T> GuardAsync<T>(Func<IDatabase, Task<T>> call) => link is { } now ? GuardOnAsync(now, call) : Task.FromException<T>(new DependencyUnavailableException("redis", absent));
-
-    private async Task<T> GuardOnAsync<T>(RedisLink to, Func<IDatabase, Task<T>> call)
+    /// <summary>Runs one call on the server that has the key, and turns every failure of the engine into <see cref="DependencyUnavailableException"/>.</summary>
+    public async Task<T> GuardAsync<T>(RedisKey key, Func<IDatabase, Task<T>> call)
     {
         try
         {
-            return await call(to.Db);
-        }
-        catch (Exception e) when (e is RedisConnectionException or RedisTimeoutException or ObjectDisposedException || IsRefusal(e))
-        {
-            throw new DependencyUnavailableException("redis", e.Message, e);
+            return await routes.LinkOf(key).GuardAsync(call);
         }
         catch (RedisServerException e) when (embedded is not null && e.Message.Contains("Unexpected Lua error", StringComparison.Ordinal))
         {
@@ -221,126 +247,7 @@ public sealed partial class RedisConnection : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        await closing.CancelAsync();
-        await following;
-        closing.Dispose();
-        if (link is { } last)
-        {
-            await last.DisposeAsync();
-        }
-
-        if (sentinels is not null)
-        {
-            await sentinels.DisposeAsync();
-        }
-
+        await routes.DisposeAsync();
         embedded?.Dispose();
     }
-
-    // The server is there but does not take the call now: loading, read-only, disk full, out of memory, no replicas.
-    private static bool IsRefusal(Exception e) => e is RedisServerException &&
-        new[] { "MISCONF", "LOADING", "READONLY", "NOREPLICAS", "OOM", "MASTERDOWN", "BUSY", "NOAUTH", "TRYAGAIN", "CLUSTERDOWN" }
-            .Any(code => e.Message.StartsWith(code, StringComparison.Ordinal));
-
-    private async Task FollowAsync()
-    {
-        using var timer = new PeriodicTimer(LookAtSentinels, TimeProvider.System);
-        var failing = false;
-        try
-        {
-            while (await timer.WaitForNextTickAsync(closing.Token))
-            {
-                try
-                {
-                    await LookAsync();
-                    failing = false;
-                }
-                catch (Exception e)
-                {
-                    // The edge of the process: who was named is not there yet, or does not keep what it is told. Logged once, and told to everybody who is refused; the next look may find it well.
-                    absent = e is DependencyUnavailableException known ? known.Message[(known.Dependency.Length + 2)..] : e.Message;
-                    if (!failing)
-                    {
-                        LogAbsent(log, e is DependencyUnavailableException ? null : e, absent);
-                    }
-
-                    failing = true;
-                }
-            }
-        }
-        catch (OperationCanceledException) when (closing.IsCancellationRequested)
-        {
-            // The node ends.
-        }
-    }
-
-    // Connects to whoever is the primary now. One at a time.
-    private async Task LookAsync()
-    {
-        var named = sentinels is null ? null : await sentinels.AskAsync();
-        if (sentinels is not null && named is null)
-        {
-            if (link is null || Stopwatch.GetElapsedTime(heardAt) > MajorityAgeMax)
-            {
-                await LeaveAsync();
-                throw new DependencyUnavailableException("redis", sentinels.Says);
-            }
-
-            return;
-        }
-
-        heardAt = Stopwatch.GetTimestamp();
-        if (named is not null && (named.Epoch < epoch || named == link?.Named))
-        {
-            // An answer from before the failover, or nothing new.
-            return;
-        }
-
-        // The old one first: what it would accept from here on is lost.
-        await LeaveAsync();
-        var next = await RedisLink.OpenAsync(settings, named, log);
-        try
-        {
-            if (named is not null && !await GuardOnAsync(next, _ => next.IsPrimaryAsync()))
-            {
-                throw new DependencyUnavailableException("redis", $"{named.Address} is named as primary and is a replica.");
-            }
-
-            if (embedded is null && !options.AcceptWeakDurability)
-            {
-                await GuardOnAsync(next, async _ =>
-                {
-                    await next.DemandDurabilityAsync(replicated);
-                    return true;
-                });
-            }
-        }
-        catch
-        {
-            await next.DisposeAsync();
-            throw;
-        }
-
-        link = next;
-        if (named is not null)
-        {
-            epoch = named.Epoch;
-            LogPrimary(log, named.Address, named.Epoch);
-        }
-    }
-
-    private async Task LeaveAsync()
-    {
-        if (link is { } last)
-        {
-            (absent, link) = ("the primary is being replaced.", null);
-            await last.DisposeAsync();
-        }
-    }
-
-    [LoggerMessage(Level = LogLevel.Information, Message = "The Redis primary is {Address} (failover {Epoch})")]
-    private static partial void LogPrimary(ILogger log, EndPoint address, long epoch);
-
-    [LoggerMessage(Level = LogLevel.Warning, Message = "No Redis primary: {Says}")]
-    private static partial void LogAbsent(ILogger log, Exception? error, string says);
 }

@@ -48,17 +48,34 @@ internal sealed partial class RedisLink : IAsyncDisposable
         return new RedisLink(await ConnectionMultiplexer.ConnectAsync(settings), named, log);
     }
 
+    /// <summary>Runs one call and turns every failure of the server into <see cref="DependencyUnavailableException"/>.</summary>
+    public async Task<T> GuardAsync<T>(Func<IDatabase, Task<T>> call)
+    {
+        try
+        {
+            return await call(Db);
+        }
+        catch (Exception e) when (e is RedisConnectionException or RedisTimeoutException or ObjectDisposedException || IsRefusal(e))
+        {
+            throw new DependencyUnavailableException("redis", e.Message, e);
+        }
+    }
+
     /// <summary>Asks the server for its life. The id of the process, and behind Sentinels the number of the failover too: a server that was primary before holds what it held then.</summary>
+    /// <exception cref="DependencyUnavailableException">It does not answer.</exception>
     public async Task<string> AskRunAsync()
     {
-        var info = await Db.ExecuteAsync("INFO", "server");
+        var info = await GuardAsync(db => db.ExecuteAsync("INFO", "server"));
         var line = ((string?)info ?? "").Split('\n').FirstOrDefault(l => l.StartsWith("run_id:", StringComparison.Ordinal));
         var id = line?["run_id:".Length..].Trim() ?? throw new DependencyUnavailableException("redis", "does not say its run_id.");
         return run = Named is null ? id : $"{id}.{Named.Epoch}";
     }
 
+    /// <summary>A node of a Redis Cluster, and this connection goes by itself to whoever has a key: which life a claim would meet there, nobody could say.</summary>
+    public bool FollowsACluster => multiplexer.GetServers().Length > 1;
+
     /// <summary>False for a server that the Sentinels have named and that does not know yet, or not any more.</summary>
-    public async Task<bool> IsPrimaryAsync() => ((RedisResult[]?)await Db.ExecuteAsync("ROLE"))?[0].ToString() == "master";
+    public async Task<bool> IsPrimaryAsync() => ((RedisResult[]?)await GuardAsync(db => db.ExecuteAsync("ROLE")))?[0].ToString() == "master";
 
     /// <summary>Looks whether the server keeps what it is told: on its disk, or on the disks of two.</summary>
     /// <exception cref="DependencyUnavailableException">It does not.</exception>
@@ -90,7 +107,7 @@ internal sealed partial class RedisLink : IAsyncDisposable
                 $"appendonly is '{appendOnly}' and appendfsync is '{fsync}', but an acknowledged claim must survive this server: set them to 'yes' and 'always', or set Redis:AcceptWeakDurability=true for a trial.");
         }
 
-        async Task<string?> ConfigAsync(string name) => await Db.ExecuteAsync("CONFIG", "GET", name) is { Length: 2 } answer ? (string?)answer[1] : null;
+        async Task<string?> ConfigAsync(string name) => await GuardAsync(db => db.ExecuteAsync("CONFIG", "GET", name)) is { Length: 2 } answer ? (string?)answer[1] : null;
     }
 
     public async ValueTask DisposeAsync()
@@ -99,6 +116,11 @@ internal sealed partial class RedisLink : IAsyncDisposable
         await multiplexer.CloseAsync(allowCommandsToComplete: false);
         await multiplexer.DisposeAsync();
     }
+
+    // The server is there but does not take the call now: loading, read-only, disk full, out of memory, no replicas.
+    private static bool IsRefusal(Exception e) => e is RedisServerException &&
+        new[] { "MISCONF", "LOADING", "READONLY", "NOREPLICAS", "OOM", "MASTERDOWN", "BUSY", "NOAUTH", "TRYAGAIN", "CLUSTERDOWN", "Key has MOVED", "ASK" }
+            .Any(code => e.Message.StartsWith(code, StringComparison.Ordinal));
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "Redis connection lost ({Failure}): {Says}")]
     private static partial void LogLost(ILogger log, ConnectionFailureType failure, string? says);

@@ -14,6 +14,7 @@ public sealed class RedisOptions
     /// <c>embedded</c>: a Garnet server inside this process, kept in the data folder. Otherwise the StackExchange.Redis connection string of one server
     /// (<c>host:port,user=…,password=…,ssl=true</c>), or of every Sentinel that watches a primary and its replicas
     /// (<c>host:port,host:port,host:port,serviceName=mymaster,user=…,password=…,ssl=true</c>; user and password are those of the Redis servers, the TLS options hold for the Sentinels too).
+    /// Several servers without a <c>serviceName</c> are nodes of a Redis Cluster (<c>host:port,host:port,host:port,user=…,password=…</c>): name at least three, the rest is learnt from them.
     /// Name all Sentinels: a node follows what the majority of those named says, and refuses claims while it hears no majority.
     /// The servers must run with <c>appendonly yes</c>, and with what <c>Pools:Durability</c> demands.
     /// </summary>
@@ -49,6 +50,11 @@ public sealed class RedisOptions
     /// <summary>True for the server in this process.</summary>
     internal bool IsEmbedded => Connection.Equals(Embedded, StringComparison.OrdinalIgnoreCase);
 
+    /// <summary>What the servers of <see cref="Connection"/> are to each other.</summary>
+    internal RedisForm Form => IsEmbedded ? RedisForm.Embedded
+        : ConfigurationOptions.Parse(Connection) is var parsed && !string.IsNullOrEmpty(parsed.ServiceName) ? RedisForm.Sentinels
+        : parsed.EndPoints.Count > 1 ? RedisForm.Cluster : RedisForm.OneServer;
+
     /// <summary>Settings that say two things at once, one sentence each.</summary>
     /// <param name="replicated">Claims are acknowledged only when a replica has them.</param>
     public IEnumerable<string> Contradictions(bool replicated)
@@ -58,20 +64,36 @@ public sealed class RedisOptions
             yield return "Pools:Durability: 'Replicated' needs a Redis server with replicas, and Redis:Connection is 'embedded'";
         }
 
-        if ((SentinelUser.Length > 0 || SentinelPassword.Length > 0) && (IsEmbedded || ConfigurationOptions.Parse(Connection).ServiceName is null or ""))
+        if ((SentinelUser.Length > 0 || SentinelPassword.Length > 0) && Form != RedisForm.Sentinels)
         {
             yield return "Redis:SentinelUser, Redis:SentinelPassword: Redis:Connection names no Sentinels (it has no serviceName=…)";
         }
     }
 }
 
-/// <summary><c>embedded</c>, or what StackExchange.Redis reads and that names one server, or three Sentinels and more with their ports.</summary>
+/// <summary>How many servers there are, and who says which of them takes writes.</summary>
+internal enum RedisForm
+{
+    /// <summary>Garnet in this process.</summary>
+    Embedded,
+
+    /// <summary>One server.</summary>
+    OneServer,
+
+    /// <summary>A primary that Sentinels name.</summary>
+    Sentinels,
+
+    /// <summary>Several primaries, each with a part of the keys.</summary>
+    Cluster,
+}
+
+/// <summary><c>embedded</c>, or what StackExchange.Redis reads and that names one server, or with their ports three Sentinels or nodes of a Redis Cluster and more.</summary>
 [AttributeUsage(AttributeTargets.Property)]
 internal sealed class RedisConnectionStringAttribute()
-    : ValidationAttribute("write 'embedded', or host:port,… of one server, or host:port,host:port,host:port,serviceName=… of at least three Sentinels")
+    : ValidationAttribute("write 'embedded', or host:port,… of one server, or host:port,host:port,host:port,serviceName=… of at least three Sentinels, or without serviceName of at least three nodes of a Redis Cluster")
 {
     // A majority of fewer than three is everybody: the loss of one would end the service, and two that cannot see each other would never agree.
-    private const int SentinelsMin = 3;
+    private const int NamedMin = 3;
 
     public override bool IsValid(object? value)
     {
@@ -84,7 +106,7 @@ internal sealed class RedisConnectionStringAttribute()
         {
             var parsed = ConfigurationOptions.Parse(text);
             var servers = parsed.EndPoints.Distinct().ToList();
-            return string.IsNullOrEmpty(parsed.ServiceName) ? servers.Count == 1 : servers.Count >= SentinelsMin && servers.TrueForAll(HasPort);
+            return servers.Count == 1 ? string.IsNullOrEmpty(parsed.ServiceName) : servers.Count >= NamedMin && servers.TrueForAll(HasPort);
         }
         catch (Exception e) when (e is ArgumentException or FormatException or OverflowException)
         {

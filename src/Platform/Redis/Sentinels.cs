@@ -4,23 +4,19 @@ using StackExchange.Redis;
 
 namespace Sluice.Platform.Redis;
 
-/// <summary>Who is the primary, as Sentinels say it.</summary>
-/// <param name="Epoch">Goes up with each failover: of two answers the one with the higher epoch is the newer.</param>
-internal sealed record NamedPrimary(EndPoint Address, long Epoch);
-
 /// <summary>
 /// Asks the Sentinels who the primary is. StackExchange.Redis can follow Sentinels itself, but took 4–10 s where Sentinel took 1.3 s, and went back to an old primary that woke up; docs/adr/0009 has the trials.
 /// </summary>
-internal sealed class Sentinels : IAsyncDisposable
+internal sealed class Sentinels : IPrimaries
 {
     private static readonly TimeSpan AnswerTimeMax = TimeSpan.FromMilliseconds(400);
 
     private readonly IReadOnlyList<IConnectionMultiplexer> all;
     private readonly string service;
+    private NamedPrimary? seen;
 
     private Sentinels(IReadOnlyList<IConnectionMultiplexer> all, string service) => (this.all, this.service) = (all, service);
 
-    /// <summary>Why nobody was named at the last <see cref="AskAsync"/>.</summary>
     public string Says { get; private set; } = "";
 
     /// <summary>One connection to each; those that are not there are tried again for as long as this lives.</summary>
@@ -38,8 +34,8 @@ internal sealed class Sentinels : IAsyncDisposable
         })),
         settings.ServiceName!);
 
-    /// <summary>The primary with the highest epoch among the answers, or null when no majority of the Sentinels answered: this node may then be on the wrong side of a broken network.</summary>
-    public async Task<NamedPrimary?> AskAsync()
+    /// <summary>One primary: that with the highest epoch among the answers.</summary>
+    public async Task<Primaries?> AskAsync()
     {
         var failures = new List<string>();
         var answers = await Task.WhenAll(all.Select(async Task<NamedPrimary?> (sentinel) =>
@@ -61,12 +57,16 @@ internal sealed class Sentinels : IAsyncDisposable
         var named = answers.OfType<NamedPrimary>().ToList();
         if (named.Count * 2 > all.Count)
         {
-            return named.MaxBy(primary => primary.Epoch);
+            var newest = named.MaxBy(primary => primary.Epoch)!;
+            seen = seen is { } before && before.Epoch > newest.Epoch ? before : newest;
+            return new Primaries([seen], SlotOwners: null);
         }
 
         Says = $"of {all.Count} Sentinels {named.Count} name a primary of '{service}'; no majority, no claims ({failures.FirstOrDefault()})";
         return null;
     }
+
+    public int SlotOf(RedisKey key) => 0;
 
     public async ValueTask DisposeAsync()
     {

@@ -64,28 +64,35 @@ public sealed partial class QueueCarrier(
     {
         var moved = 0;
         DependencyUnavailableException? stopped = null;
-        foreach (var partition in await use.PartitionsAsync())
+        try
         {
-            if (await IsMineAsync(partition.Topic))
+            await redis.EachAsync(await use.PartitionsAsync(), partition => partition.Log, async partition =>
             {
                 try
                 {
-                    moved += await CarryAsync(partition);
+                    moved += await IsMineAsync(partition.Topic) ? await CarryAsync(partition) : Leave(partition);
                 }
                 catch (DependencyUnavailableException e) when (e.Dependency == "queue")
                 {
                     // This partition waits for a person; the others do not.
                     stopped = e;
                 }
-            }
-            else
-            {
-                carried.Remove(partition.Name);
-            }
+            });
+        }
+        catch (DependencyUnavailableException e) when (e.Dependency == "redis")
+        {
+            // Of several servers one may be away; what is on the others was dealt with.
+            stopped = e;
         }
 
         brokers.Standing(carried.Values.Sum(each => (long)each.Count), carried.Values.Sum(each => each.Behind));
         return moved > 0 || stopped is null ? moved : throw stopped;
+    }
+
+    private int Leave(QueuePartition partition)
+    {
+        carried.Remove(partition.Name);
+        return 0;
     }
 
     private async Task<int> CarryAsync(QueuePartition partition)
@@ -225,7 +232,17 @@ public sealed partial class QueueCarrier(
             return known.IsMine;
         }
 
-        var mine = await TakeAsync(topic, Lease);
+        bool mine;
+        try
+        {
+            mine = await TakeAsync(topic, Lease);
+        }
+        catch (DependencyUnavailableException)
+        {
+            // Of several servers the one that has the lease may be away. Two who carry do no harm; nobody would.
+            mine = true;
+        }
+
         leases[topic] = (mine, time.GetTimestamp());
         return mine;
     }

@@ -83,17 +83,26 @@ public sealed partial class QueueDrain(
     {
         var done = 0;
         DependencyUnavailableException? stopped = null;
-        foreach (var partition in await use.PartitionsAsync())
+        var partitions = await use.PartitionsAsync();
+        try
         {
-            try
+            await redis.EachAsync(partitions, partition => partition.Log, async partition =>
             {
-                done += await BatchAsync(partition);
-            }
-            catch (DependencyUnavailableException e) when (e.Dependency == "queue")
-            {
-                // This partition waits for a person; the others do not.
-                stopped = e;
-            }
+                try
+                {
+                    done += await BatchAsync(partition);
+                }
+                catch (DependencyUnavailableException e) when (e.Dependency == "queue")
+                {
+                    // This partition waits for a person; the others do not.
+                    stopped = e;
+                }
+            });
+        }
+        catch (DependencyUnavailableException e) when (e.Dependency == "redis")
+        {
+            // Of several servers one may be away; what is on the others was dealt with.
+            stopped = e;
         }
 
         return done > 0 || stopped is null ? done : throw stopped;

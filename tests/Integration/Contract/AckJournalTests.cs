@@ -12,6 +12,7 @@ public sealed class AckJournalTests(Engines engines)
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
     [InlineData(Engine.Sentinel)]
+    [InlineData(Engine.RedisCluster)]
     [InlineData(Engine.MariaDb)]
     public async Task Acknowledged_ForgottenByRedis_AreCountedBeforeThePoolOpensAgain(Engine engine)
     {
@@ -29,6 +30,7 @@ public sealed class AckJournalTests(Engines engines)
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
     [InlineData(Engine.Sentinel)]
+    [InlineData(Engine.RedisCluster)]
     [InlineData(Engine.MariaDb)]
     public async Task Acknowledged_ForgottenWhileAnotherNodeRebuilds_AreHandedInBeforeItOpensThePool(Engine engine)
     {
@@ -52,6 +54,7 @@ public sealed class AckJournalTests(Engines engines)
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
     [InlineData(Engine.Sentinel)]
+    [InlineData(Engine.RedisCluster)]
     [InlineData(Engine.MariaDb)]
     public async Task Acknowledged_ThatARebuildDidNotKnowOf_AreBroughtBackAfterwards(Engine engine)
     {
@@ -166,6 +169,6 @@ public sealed class AckJournalTests(Engines engines)
     private static Task<long> ForgetAsync(PoolNode node, long pool)
     {
         var keys = new PoolKeys(pool);
-        return node.Redis.Db.KeyDeleteAsync([keys.Meta, keys.Left, keys.Holders, keys.Log, keys.Journal, keys.Dead, keys.Handed]);
+        return node.Redis.DbOf(keys.Meta).KeyDeleteAsync([keys.Meta, keys.Left, keys.Holders, keys.Log, keys.Journal, keys.Dead, keys.Handed]);
     }
 }

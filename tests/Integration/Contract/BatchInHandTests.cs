@@ -54,7 +54,7 @@ public sealed class BatchInHandTests(Engines engines)
         {
             await ForgetAsync(node, pool);
             crowd = Task.WhenAll(Enumerable.Range(100, 30).Select(user => node.ClaimAsync(pool, $"u-{user}")));
-            await Servers.Eventually.TrueAsync(async () => (string?)await node.Redis.Db.HashGetAsync(new PoolKeys(pool).Meta, "frozen") is { Length: > 0 }, "the pool is frozen");
+            await Servers.Eventually.TrueAsync(async () => (string?)await node.Redis.DbOf(new PoolKeys(pool).Meta).HashGetAsync(new PoolKeys(pool).Meta, "frozen") is { Length: > 0 }, "the pool is frozen");
         });
 
         var accepted = (await crowd).Where(answer => answer.Outcome == ClaimOutcome.Accepted).SelectMany(answer => answer.ClaimIds).ToHashSet();
@@ -133,12 +133,13 @@ public sealed class BatchInHandTests(Engines engines)
         {
             await ForgetAsync(node, pool);
             await node.Rebuilder.RebuildAsync(pool);
-            await node.Redis.Db.HashSetAsync(
-                meta, [new("frozen", "another process"), new("frozenAt", TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds()), new("frozenIn", await node.Redis.RunAsync())]);
+            await node.Redis.DbOf(
+                meta).HashSetAsync(
+                meta, [new("frozen", "another process"), new("frozenAt", TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds()), new("frozenIn", await node.Redis.RunAsync(meta))]);
         });
         Assert.Empty(await StatesAsync(node, pool));
 
-        await node.Redis.Db.HashSetAsync(meta, "frozen", "");
+        await node.Redis.DbOf(meta).HashSetAsync(meta, "frozen", "");
         await Servers.Eventually.TrueAsync(async () => (await node.Drain.RoundAsync(), await StatesAsync(node, pool)) is (_, { Count: 6 }), "the batch is written");
         Assert.Equal(claims, (await StatesAsync(node, pool)).Keys.ToHashSet());
         await node.AssertAuditHoldsAsync(pool);
@@ -148,7 +149,7 @@ public sealed class BatchInHandTests(Engines engines)
     private static Task<long> ForgetAsync(PoolNode node, long pool)
     {
         var keys = new PoolKeys(pool);
-        return node.Redis.Db.KeyDeleteAsync([keys.Meta, keys.Left, keys.Holders, keys.Log, keys.Journal, keys.Dead]);
+        return node.Redis.DbOf(keys.Meta).KeyDeleteAsync([keys.Meta, keys.Left, keys.Holders, keys.Log, keys.Journal, keys.Dead]);
     }
 
     private static async Task<Dictionary<long, ClaimState>> StatesAsync(PoolNode node, long pool) =>

@@ -83,7 +83,7 @@ public sealed class BrokerTests(Engines engines)
         await using var worker = new Worker(node);
         await worker.CarryAsync();
         var keys = new PoolKeys(pool);
-        await node.Redis.Db.KeyDeleteAsync([keys.Meta, keys.Left, keys.Holders, keys.Log, keys.Journal, keys.Dead, keys.Handed]);
+        await node.Redis.DbOf(keys.Meta).KeyDeleteAsync([keys.Meta, keys.Left, keys.Holders, keys.Log, keys.Journal, keys.Dead, keys.Handed]);
         var rebuilder = new PoolRebuilder(node.Database, node.Redis, new AckJournal(Forgetful), TimeProvider.System, NullLogger<PoolRebuilder>.Instance);
         await rebuilder.RebuildAsync(pool);
         var after = await node.ClaimEachAsync(pool, 100, 7);

@@ -54,9 +54,9 @@ public sealed class ClaimWriterTests(Engines engines)
         var pool = await node.OpenPoolAsync(units: 1);
         await node.PushAsync(pool, ("u-1", 1, null), ("u-2", 1, null));
         var meta = new PoolKeys(pool).Meta;
-        await node.Redis.Db.HashSetAsync(meta, [new("frozen", "another process"), new("frozenAt", TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds()), new("frozenIn", await node.Redis.RunAsync())]);
+        await node.Redis.DbOf(meta).HashSetAsync(meta, [new("frozen", "another process"), new("frozenAt", TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds()), new("frozenIn", await node.Redis.RunAsync(meta))]);
         await Assert.ThrowsAsync<DependencyUnavailableException>(node.DrainAsync);
-        await node.Redis.Db.HashSetAsync(meta, "frozen", "");
+        await node.Redis.DbOf(meta).HashSetAsync(meta, "frozen", "");
         await node.DrainAsync();
 
         await AssertOnlyTheRefusalIsBrokenAsync(node, pool);
@@ -176,7 +176,7 @@ public sealed class ClaimWriterTests(Engines engines)
         using var node = new PoolNode(await engines.OpenAsync(engine));
         var pool = await node.OpenPoolAsync(units: 2, limit);
         var first = (await node.PushAsync(pool, ("u-1", 1, null)))[0];
-        await node.Redis.Db.ListRightPushAsync(new PoolKeys(pool).Log, ClaimEntry.ToQueue(first));
+        await node.Redis.DbOf(new PoolKeys(pool).Log).ListRightPushAsync(new PoolKeys(pool).Log, ClaimEntry.ToQueue(first));
         var second = (await node.PushAsync(pool, ("u-2", 1, null)))[0];
         await node.DrainAsync();
 

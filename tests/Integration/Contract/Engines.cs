@@ -22,6 +22,9 @@ public enum Engine
     /// <summary>A real primary with two replicas and three Sentinels; a claim is acknowledged when a replica has it.</summary>
     Sentinel,
 
+    /// <summary>Three real primaries of a Redis Cluster, each with a replica; a claim is acknowledged when the replica has it.</summary>
+    RedisCluster,
+
     /// <summary>A real redis-server, and a real mariadbd in the place of SQLite, every commit flushed.</summary>
     MariaDb,
 }
@@ -43,6 +46,8 @@ public sealed class Engines : IAsyncDisposable
     private readonly Lazy<Task<RedisConnection>> redis;
     private readonly Lazy<Task<RedisGroup>> group = new(RedisGroup.StartAsync);
     private readonly Lazy<Task<RedisConnection>> sentinel;
+    private readonly Lazy<Task<RedisClusterServers>> clusterServers = new(RedisClusterServers.StartAsync);
+    private readonly Lazy<Task<RedisConnection>> cluster;
     private readonly Lazy<Task<MariaDbServer>> mariaDb = new(() => MariaDbServer.StartAsync());
     private readonly Lazy<Task<RabbitMqServer>> rabbitMq = new(RabbitMqServer.StartAsync);
     private readonly Lazy<KafkaCluster> kafka = new(() => new KafkaCluster());
@@ -58,6 +63,7 @@ public sealed class Engines : IAsyncDisposable
             return await RedisConnection.OpenAsync(new RedisOptions { Connection = server.Connection, CallTimeMax = patience }, folder.Path, NullLoggerFactory.Instance);
         });
         sentinel = new(async () => await RedisConnection.OpenAsync((await group.Value).Options(patience, replicaWaitMax: TimeSpan.FromSeconds(10)), folder.Path, NullLoggerFactory.Instance, replicated: true));
+        cluster = new(async () => await RedisConnection.OpenAsync((await clusterServers.Value).Options(patience, replicaWaitMax: TimeSpan.FromSeconds(10)), folder.Path, NullLoggerFactory.Instance, replicated: true));
     }
 
     /// <summary>An id that no other test has.</summary>
@@ -68,6 +74,7 @@ public sealed class Engines : IAsyncDisposable
         Engine.Garnet => new(await garnet.Value, Sql(SqlOptions.Embedded)),
         Engine.Redis => new(await redis.Value, Sql(SqlOptions.Embedded)),
         Engine.Sentinel => new(await sentinel.Value, Sql(SqlOptions.Embedded), Durability.Replicated),
+        Engine.RedisCluster => new(await cluster.Value, Sql(SqlOptions.Embedded), Durability.Replicated),
         Engine.MariaDb => new(await redis.Value, Sql(await (await mariaDb.Value).NewDatabaseAsync())),
     };
 
@@ -102,7 +109,7 @@ public sealed class Engines : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         // One that could not be opened has failed its tests already; it must not keep the server's process from being ended.
-        foreach (var connection in new[] { garnet, redis, sentinel }.Where(connection => connection is { IsValueCreated: true, Value.IsCompletedSuccessfully: true }))
+        foreach (var connection in new[] { garnet, redis, sentinel, cluster }.Where(connection => connection is { IsValueCreated: true, Value.IsCompletedSuccessfully: true }))
         {
             await (await connection.Value).DisposeAsync();
         }
@@ -110,6 +117,11 @@ public sealed class Engines : IAsyncDisposable
         if (group is { IsValueCreated: true, Value.IsCompletedSuccessfully: true })
         {
             await (await group.Value).DisposeAsync();
+        }
+
+        if (clusterServers is { IsValueCreated: true, Value.IsCompletedSuccessfully: true })
+        {
+            await (await clusterServers.Value).DisposeAsync();
         }
 
         if (redisServer.IsValueCreated)

@@ -11,6 +11,7 @@ public sealed class ExactlySoldTests(Engines engines)
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
     [InlineData(Engine.Sentinel)]
+    [InlineData(Engine.RedisCluster)]
     [InlineData(Engine.MariaDb)]
     public async Task Claim_WhenTenTimesTooManyAsk_SellsExactlyWhatThereIs(Engine engine)
     {
@@ -29,6 +30,7 @@ public sealed class ExactlySoldTests(Engines engines)
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
     [InlineData(Engine.Sentinel)]
+    [InlineData(Engine.RedisCluster)]
     [InlineData(Engine.MariaDb)]
     public async Task Claim_WhenEverybodyAsksTwice_CountsEachUserOnce(Engine engine)
     {
@@ -47,6 +49,7 @@ public sealed class ExactlySoldTests(Engines engines)
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
     [InlineData(Engine.Sentinel)]
+    [InlineData(Engine.RedisCluster)]
     [InlineData(Engine.MariaDb)]
     public async Task Claim_WhenUsersTakeSeveralUnits_NeverSellsMoreThanThereIs(Engine engine)
     {
@@ -65,6 +68,7 @@ public sealed class ExactlySoldTests(Engines engines)
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
     [InlineData(Engine.Sentinel)]
+    [InlineData(Engine.RedisCluster)]
     [InlineData(Engine.MariaDb)]
     public async Task Claim_WhileOthersCancelAndTheWorkerWrites_EndsBalanced(Engine engine)
     {

@@ -10,6 +10,7 @@ public sealed class LostSqlTailTests(Engines engines)
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
     [InlineData(Engine.Sentinel)]
+    [InlineData(Engine.RedisCluster)]
     [InlineData(Engine.MariaDb)]
     public async Task Rebuild_WhenSqlHasLostItsTail_WritesItAgainBesideTheUsersOtherClaims(Engine engine)
     {

@@ -120,7 +120,7 @@ internal sealed class PoolNode : IDisposable
     public async Task<IReadOnlyList<Claim>> PushAsync(long poolId, params (string User, int Units, string? Key)[] wishes)
     {
         var claims = wishes.Select(wish => new Claim(Ids.Next(wish.User), poolId, wish.User, wish.Units, wish.Key)).ToList();
-        await Redis.Db.ListRightPushAsync(new PoolKeys(poolId).Log, [.. claims.Select(claim => (RedisValue)ClaimEntry.ToQueue(claim))]);
+        await Redis.DbOf(new PoolKeys(poolId).Log).ListRightPushAsync(new PoolKeys(poolId).Log, [.. claims.Select(claim => (RedisValue)ClaimEntry.ToQueue(claim))]);
         return claims;
     }
 
@@ -149,8 +149,8 @@ internal sealed class PoolNode : IDisposable
     public async Task<(long Left, SortedDictionary<string, string> Holders)> InRedisAsync(long poolId)
     {
         var keys = new PoolKeys(poolId);
-        var holders = (await Redis.Db.HashGetAllAsync(keys.Holders)).ToDictionary(user => user.Name.ToString(), user => user.Value.ToString());
-        return ((long)await Redis.Db.StringGetAsync(keys.Left), new SortedDictionary<string, string>(holders, StringComparer.Ordinal));
+        var holders = (await Redis.DbOf(keys.Holders).HashGetAllAsync(keys.Holders)).ToDictionary(user => user.Name.ToString(), user => user.Value.ToString());
+        return ((long)await Redis.DbOf(keys.Left).StringGetAsync(keys.Left), new SortedDictionary<string, string>(holders, StringComparer.Ordinal));
     }
 
     /// <summary>Everything of the pool agrees, in Redis and in SQL, and nothing is on its way.</summary>

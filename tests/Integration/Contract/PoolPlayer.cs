@@ -31,7 +31,11 @@ internal sealed class PoolPlayer(RedisConnection redis, long poolId)
     {
         foreach (var script in new[] { ClaimScript, ReleaseScript, ConfigureScript, RebuildScript, HandInScript, AcknowledgeScript, MoveHeadScript })
         {
-            await redis.Db.ExecuteAsync("SCRIPT", "LOAD", script.Text);
+            // As many keys as reach every server of a cluster.
+            foreach (var db in Enumerable.Range(0, 100).Select(i => redis.DbOf($"any-{i}")).DistinctBy(db => db.Multiplexer))
+            {
+                await db.ExecuteAsync("SCRIPT", "LOAD", script.Text);
+            }
         }
     }
 
@@ -58,7 +62,7 @@ internal sealed class PoolPlayer(RedisConnection redis, long poolId)
                 $"Call {i}, {call.What}\nexpected {call.ExpectedAnswer}\nanswered {answer}\n-- expected\n{call.ExpectedState}\n-- found\n{state}");
         }
 
-        await redis.Db.KeyDeleteAsync([keys.Meta, keys.Left, keys.Holders, keys.Log, keys.Journal, keys.Dead, keys.Handed]);
+        await redis.DbOf(keys.Meta).KeyDeleteAsync([keys.Meta, keys.Left, keys.Holders, keys.Log, keys.Journal, keys.Dead, keys.Handed]);
     }
 
     // Whatever happened: every unit is either somebody's or left.
@@ -199,7 +203,7 @@ internal sealed class PoolPlayer(RedisConnection redis, long poolId)
     }
 
     private void Send(object what, string expectedAnswer, RedisScript script, RedisKey[] scriptKeys, RedisValue[] arguments) => calls.Add(new Call(
-        $"{what}", expectedAnswer, redis.RunScriptAsync(script, scriptKeys, arguments), model.State(), PoolState.ReadAsync(redis.Db, keys)));
+        $"{what}", expectedAnswer, redis.RunScriptAsync(script, scriptKeys, arguments), model.State(), PoolState.ReadAsync(redis.DbOf(keys.Meta), keys)));
 
     private long NewId()
     {

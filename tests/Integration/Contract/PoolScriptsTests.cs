@@ -16,6 +16,7 @@ public sealed class PoolScriptsTests(Engines engines)
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
     [InlineData(Engine.Sentinel)]
+    [InlineData(Engine.RedisCluster)]
     public async Task Scripts_WhenAUserClaimsAndCancelsWithoutEnd_AgreeOnWhereItEnds(Engine engine)
     {
         var redis = (await engines.OpenAsync(engine)).Redis;
@@ -32,6 +33,7 @@ public sealed class PoolScriptsTests(Engines engines)
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
     [InlineData(Engine.Sentinel)]
+    [InlineData(Engine.RedisCluster)]
     public async Task Scripts_OnRandomHistories_AgreeWithTheModel(Engine engine)
     {
         var redis = (await engines.OpenAsync(engine)).Redis;

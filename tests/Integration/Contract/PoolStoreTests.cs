@@ -9,6 +9,7 @@ public sealed class PoolStoreTests(Engines engines)
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
     [InlineData(Engine.Sentinel)]
+    [InlineData(Engine.RedisCluster)]
     [InlineData(Engine.MariaDb)]
     public async Task Apply_AfterAChangeInSql_IsSeenByTheNextClaim(Engine engine)
     {
@@ -26,7 +27,7 @@ public sealed class PoolStoreTests(Engines engines)
     {
         using var node = new PoolNode(await engines.OpenAsync(Engine.Garnet));
         var pool = await node.OpenPoolAsync(units: 1, apply: false);
-        await node.Redis.Db.HashSetAsync(new PoolKeys(pool).Meta, [new("frozen", "another process"), new("frozenAt", TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds()), new("frozenIn", await node.Redis.RunAsync())]);
+        await node.Redis.DbOf(new PoolKeys(pool).Meta).HashSetAsync(new PoolKeys(pool).Meta, [new("frozen", "another process"), new("frozenAt", TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds()), new("frozenIn", await node.Redis.RunAsync(new PoolKeys(pool).Meta))]);
 
         await Assert.ThrowsAsync<DependencyUnavailableException>(() => node.Pools.ApplyAsync(pool));
         Assert.Equal(0, (await node.Pools.FindAsync(pool))!.AppliedVersion);

@@ -62,6 +62,7 @@ public sealed class QueueDrainTests(Engines engines)
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
     [InlineData(Engine.Sentinel)]
+    [InlineData(Engine.RedisCluster)]
     [InlineData(Engine.MariaDb)]
     public async Task Drain_WhenTwoWorkOnOnePartition_WritesEverythingOnce(Engine engine)
     {
@@ -87,6 +88,7 @@ public sealed class QueueDrainTests(Engines engines)
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
     [InlineData(Engine.Sentinel)]
+    [InlineData(Engine.RedisCluster)]
     [InlineData(Engine.MariaDb)]
     public async Task Acknowledge_AfterAnotherWorkerDid_DropsNothing(Engine engine)
     {
@@ -105,6 +107,7 @@ public sealed class QueueDrainTests(Engines engines)
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
     [InlineData(Engine.Sentinel)]
+    [InlineData(Engine.RedisCluster)]
     [InlineData(Engine.MariaDb)]
     public async Task Drain_WhenPoisonIsAmongTheEntries_SetsItAsideAndWritesTheOthers(Engine engine)
     {
@@ -112,7 +115,7 @@ public sealed class QueueDrainTests(Engines engines)
         var pool = await node.OpenPoolAsync(30);
         var log = new PoolKeys(pool).Log;
         await node.PushAsync(pool, [.. Enumerable.Range(0, 5).Select(user => ($"u-{user}", 1, (string?)null))]);
-        await node.Redis.Db.ListRightPushAsync(log, "this is no claim");
+        await node.Redis.DbOf(log).ListRightPushAsync(log, "this is no claim");
         await node.PushAsync(pool, [.. Enumerable.Range(5, 15).Select(user => ($"u-{user}", 1, (string?)null))]);
         await node.DrainAsync();
 
@@ -126,6 +129,7 @@ public sealed class QueueDrainTests(Engines engines)
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
     [InlineData(Engine.Sentinel)]
+    [InlineData(Engine.RedisCluster)]
     [InlineData(Engine.MariaDb)]
     public async Task Replay_WhenTheReasonIsGone_WritesTheDeadLetters(Engine engine)
     {
@@ -160,7 +164,7 @@ public sealed class QueueDrainTests(Engines engines)
         using var node = new PoolNode(await engines.OpenAsync(Engine.Garnet));
         var pool = await node.OpenPoolAsync(10);
         var keys = new PoolKeys(pool);
-        await node.Redis.Db.ListRightPushAsync(keys.Log, "no claim");
+        await node.Redis.DbOf(keys.Log).ListRightPushAsync(keys.Log, "no claim");
         await node.DrainAsync();
         await node.PushAsync(pool, ("u-1", 1, null));
 
@@ -172,13 +176,14 @@ public sealed class QueueDrainTests(Engines engines)
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
     [InlineData(Engine.Sentinel)]
+    [InlineData(Engine.RedisCluster)]
     [InlineData(Engine.MariaDb)]
     public async Task Replay_OfAnEntryThatIsEmpty_KeepsItUntilItIsDiscarded(Engine engine)
     {
         using var node = new PoolNode(await engines.OpenAsync(engine));
         var pool = await node.OpenPoolAsync(10);
         var partition = ClaimWriter.PartitionOf(pool);
-        await node.Redis.Db.ListRightPushAsync(new PoolKeys(pool).Log, "");
+        await node.Redis.DbOf(new PoolKeys(pool).Log).ListRightPushAsync(new PoolKeys(pool).Log, "");
         await node.DrainAsync();
         Assert.Equal("", Assert.Single(await partition.DeadLettersAsync(node.Redis, 10)).Entry);
 
@@ -210,19 +215,20 @@ public sealed class QueueDrainTests(Engines engines)
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
     [InlineData(Engine.Sentinel)]
+    [InlineData(Engine.RedisCluster)]
     [InlineData(Engine.MariaDb)]
     public async Task Drain_WhenTheDeadLettersAreFull_StopsThePartitionAndLosesNothing(Engine engine)
     {
         using var node = new PoolNode(await engines.OpenAsync(engine), queue: Small);
         var pool = await node.OpenPoolAsync(10);
         var keys = new PoolKeys(pool);
-        await node.Redis.Db.ListRightPushAsync(keys.Log, ["poison-1", "poison-2"]);
+        await node.Redis.DbOf(keys.Log).ListRightPushAsync(keys.Log, ["poison-1", "poison-2"]);
         await node.PushAsync(pool, ("u-1", 1, null));
         await Assert.ThrowsAsync<DependencyUnavailableException>(node.DrainAsync);
 
         Assert.Equal(1, await ClaimWriter.PartitionOf(pool).DeadCountAsync(node.Redis));
-        Assert.Equal("poison-2", await node.Redis.Db.ListGetByIndexAsync(keys.Log, 0));
-        Assert.Equal(2, await node.Redis.Db.ListLengthAsync(keys.Log));
+        Assert.Equal("poison-2", await node.Redis.DbOf(keys.Log).ListGetByIndexAsync(keys.Log, 0));
+        Assert.Equal(2, await node.Redis.DbOf(keys.Log).ListLengthAsync(keys.Log));
     }
 
     [Fact]
@@ -231,7 +237,7 @@ public sealed class QueueDrainTests(Engines engines)
         using var node = new PoolNode(await engines.OpenAsync(Engine.Garnet), queue: Small);
         var stopped = await node.OpenPoolAsync(10);
         var other = await node.OpenPoolAsync(10);
-        await node.Redis.Db.ListRightPushAsync(new PoolKeys(stopped).Log, ["poison-1", "poison-2"]);
+        await node.Redis.DbOf(new PoolKeys(stopped).Log).ListRightPushAsync(new PoolKeys(stopped).Log, ["poison-1", "poison-2"]);
         await Assert.ThrowsAsync<DependencyUnavailableException>(node.DrainAsync);
         await node.PushAsync(other, ("u-1", 1, null));
         await Assert.ThrowsAsync<DependencyUnavailableException>(node.DrainAsync);
@@ -243,6 +249,7 @@ public sealed class QueueDrainTests(Engines engines)
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
     [InlineData(Engine.Sentinel)]
+    [InlineData(Engine.RedisCluster)]
     [InlineData(Engine.MariaDb)]
     public async Task Claim_WhenTheQueueIsFull_IsRefusedAndChangesNothing(Engine engine)
     {
@@ -253,10 +260,10 @@ public sealed class QueueDrainTests(Engines engines)
             await node.ClaimAsync(pool, $"u-{user}");
         }
 
-        var before = await PoolState.ReadAsync(node.Redis.Db, new PoolKeys(pool));
+        var before = await PoolState.ReadAsync(node.Redis.DbOf(new PoolKeys(pool).Meta), new PoolKeys(pool));
         var refusal = await Assert.ThrowsAsync<DependencyUnavailableException>(() => node.ClaimAsync(pool, "u-late"));
         Assert.Equal("queue", refusal.Dependency);
-        Assert.Equal(before, await PoolState.ReadAsync(node.Redis.Db, new PoolKeys(pool)));
+        Assert.Equal(before, await PoolState.ReadAsync(node.Redis.DbOf(new PoolKeys(pool).Meta), new PoolKeys(pool)));
 
         await node.DrainAsync();
         Assert.Equal(ClaimOutcome.Accepted, (await node.ClaimAsync(pool, "u-late")).Outcome);
@@ -266,6 +273,7 @@ public sealed class QueueDrainTests(Engines engines)
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
     [InlineData(Engine.Sentinel)]
+    [InlineData(Engine.RedisCluster)]
     [InlineData(Engine.MariaDb)]
     public async Task Journal_KeepsTheNewestEntriesOnly(Engine engine)
     {
@@ -276,7 +284,7 @@ public sealed class QueueDrainTests(Engines engines)
 
         Assert.Equal(
             claims.TakeLast(Small.JournalEntriesMax).Select(ClaimEntry.ToQueue),
-            (await node.Redis.Db.ListRangeAsync(new PoolKeys(pool).Journal)).Select(entry => entry.ToString()));
+            (await node.Redis.DbOf(new PoolKeys(pool).Journal).ListRangeAsync(new PoolKeys(pool).Journal)).Select(entry => entry.ToString()));
     }
 
     [Fact]

@@ -69,7 +69,7 @@ public sealed class QueueEnginesTests(Engines engines)
         var partition = ClaimWriter.PartitionOf(pool);
         var use = new Stubborn(node.Writer, "u-7");
         await node.ClaimEachAsync(pool, 0, 20);
-        await node.Redis.Db.ListRightPushAsync(new PoolKeys(pool).Log, ["\0\u00ff;;;", new byte[] { 0xff, 0xfe }, "", new string('x', 10_000)]);
+        await node.Redis.DbOf(new PoolKeys(pool).Log).ListRightPushAsync(new PoolKeys(pool).Log, ["\0\u00ff;;;", new byte[] { 0xff, 0xfe }, "", new string('x', 10_000)]);
         await node.ClaimEachAsync(pool, 20, 20);
         await using var worker = await Worker.StartAsync(node, use);
         await node.EmptyAsync(pool);

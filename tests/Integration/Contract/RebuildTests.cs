@@ -26,6 +26,7 @@ public sealed class RebuildTests(Engines engines)
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
     [InlineData(Engine.Sentinel)]
+    [InlineData(Engine.RedisCluster)]
     [InlineData(Engine.MariaDb)]
     public async Task Rebuild_OfAnyDamage_RestoresWhatWasAccepted(Engine engine)
     {
@@ -39,6 +40,7 @@ public sealed class RebuildTests(Engines engines)
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
     [InlineData(Engine.Sentinel)]
+    [InlineData(Engine.RedisCluster)]
     [InlineData(Engine.MariaDb)]
     public async Task Rebuild_WhileOthersClaimWriteAndCancel_EndsBalanced(Engine engine)
     {
@@ -91,16 +93,17 @@ public sealed class RebuildTests(Engines engines)
         using var node = new PoolNode(await engines.OpenAsync(Engine.Garnet));
         var pool = await node.OpenPoolAsync(units: 5);
         var meta = new PoolKeys(pool).Meta;
-        await node.Redis.Db.HashSetAsync(meta, [new("frozen", "another process"), new("frozenAt", TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds()), new("frozenIn", await node.Redis.RunAsync())]);
+        await node.Redis.DbOf(meta).HashSetAsync(meta, [new("frozen", "another process"), new("frozenAt", TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds()), new("frozenIn", await node.Redis.RunAsync(meta))]);
 
         Assert.Null(await node.Rebuilder.RebuildAsync(pool));
-        Assert.Equal("another process", await node.Redis.Db.HashGetAsync(meta, "frozen"));
+        Assert.Equal("another process", await node.Redis.DbOf(meta).HashGetAsync(meta, "frozen"));
     }
 
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
     [InlineData(Engine.Sentinel)]
+    [InlineData(Engine.RedisCluster)]
     [InlineData(Engine.MariaDb)]
     public async Task Claim_WhileAnotherRebuildsThePool_WaitsForItAndIsAnswered(Engine engine)
     {
@@ -120,6 +123,7 @@ public sealed class RebuildTests(Engines engines)
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
     [InlineData(Engine.Sentinel)]
+    [InlineData(Engine.RedisCluster)]
     [InlineData(Engine.MariaDb)]
     public async Task Rebuild_ThatIsSlow_IsLeftAloneAndClaimsAreToldToComeBack(Engine engine)
     {
@@ -143,13 +147,14 @@ public sealed class RebuildTests(Engines engines)
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
     [InlineData(Engine.Sentinel)]
+    [InlineData(Engine.RedisCluster)]
     [InlineData(Engine.MariaDb)]
     public async Task Claim_OnAPoolFrozenByADeadRebuilder_IsTakenWithinSeconds(Engine engine)
     {
         using var node = new PoolNode(await engines.OpenAsync(engine));
         var pool = await node.OpenPoolAsync(units: 5);
         var now = TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds();
-        await node.Redis.Db.HashSetAsync(new PoolKeys(pool).Meta, [new("frozen", "the dead"), new("frozenAt", now), new("frozenIn", await node.Redis.RunAsync())]);
+        await node.Redis.DbOf(new PoolKeys(pool).Meta).HashSetAsync(new PoolKeys(pool).Meta, [new("frozen", "the dead"), new("frozenAt", now), new("frozenIn", await node.Redis.RunAsync(new PoolKeys(pool).Meta))]);
         var started = Stopwatch.GetTimestamp();
         await ClaimUntilToldAsync(node, pool, "u-1");
 
@@ -163,7 +168,7 @@ public sealed class RebuildTests(Engines engines)
         using var node = new PoolNode(await engines.OpenAsync(Engine.Redis));
         var pool = Engines.NextPoolId();
         await Assert.ThrowsAsync<InvalidOperationException>(() => node.Rebuilder.RebuildAsync(pool));
-        Assert.NotEqual("", (string?)await node.Redis.Db.HashGetAsync(new PoolKeys(pool).Meta, "frozen"));
+        Assert.NotEqual("", (string?)await node.Redis.DbOf(new PoolKeys(pool).Meta).HashGetAsync(new PoolKeys(pool).Meta, "frozen"));
         await node.Database.WriteAsync(transaction => node.Pools.CreateAsync(transaction, pool, PoolNode.Kind, "A pool", 5, 1, Gate.Open, opensAt: null, closesAt: null));
 
         Assert.Equal(5, await node.Rebuilder.TakeOverAsync(pool));
@@ -215,7 +220,7 @@ public sealed class RebuildTests(Engines engines)
             accepted.AddRange(await node.PushAsync(pool, ("u-torn", 1, null)));
         }
 
-        await DamageAsync(node.Redis.Db, keys, damage);
+        await DamageAsync(node.Redis.DbOf(keys.Meta), keys, damage);
         var left = await node.Rebuilder.RebuildAsync(pool);
 
         var active = accepted.Where(claim => !released.Contains(claim.Id)).Sum(claim => claim.Units);
@@ -226,8 +231,8 @@ public sealed class RebuildTests(Engines engines)
         Assert.Equal(
             accepted.Select(claim => (User: claim.UserId, claim.Id, claim.Units, Key: claim.IdempotencyKey ?? "", Released: released.Contains(claim.Id))).OrderBy(claim => claim.Id),
             held.OrderBy(claim => claim.Id));
-        Assert.Equal("", await node.Redis.Db.HashGetAsync(keys.Meta, "frozen"));
-        Assert.Equal(await node.Redis.RunAsync(), await node.Redis.Db.HashGetAsync(keys.Meta, "run"));
+        Assert.Equal("", await node.Redis.DbOf(keys.Meta).HashGetAsync(keys.Meta, "frozen"));
+        Assert.Equal(await node.Redis.RunAsync(keys.Meta), await node.Redis.DbOf(keys.Meta).HashGetAsync(keys.Meta, "run"));
     }
 
     private static Task DamageAsync(IDatabase db, PoolKeys keys, Damage damage) => damage switch
@@ -255,7 +260,7 @@ public sealed class RebuildTests(Engines engines)
             });
             await locked.Task;
             var rebuilding = node.Rebuilder.RebuildAsync(pool);
-            await Servers.Eventually.TrueAsync(async () => (string?)await node.Redis.Db.HashGetAsync(new PoolKeys(pool).Meta, "frozen") is { Length: > 0 }, "the pool is frozen");
+            await Servers.Eventually.TrueAsync(async () => (string?)await node.Redis.DbOf(new PoolKeys(pool).Meta).HashGetAsync(new PoolKeys(pool).Meta, "frozen") is { Length: > 0 }, "the pool is frozen");
             return new SlowRebuild(locking, rebuilding, unlock);
         }
 

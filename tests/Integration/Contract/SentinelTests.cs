@@ -30,7 +30,7 @@ public sealed class SentinelTests
         }
 
         await Assert.ThrowsAsync<DependencyUnavailableException>(() => node.ClaimAsync(pool, "u-1", key: PoolNode.Key(1)));
-        Assert.Equal(3, (long)await redis.Db.StringGetAsync(new PoolKeys(pool).Left));
+        Assert.Equal(3, (long)await redis.DbOf(new PoolKeys(pool).Left).StringGetAsync(new PoolKeys(pool).Left));
         Assert.Equal(1, node.Journal.Count);
 
         // On a connection that has written nothing, WAIT alone would say that all is well.
@@ -97,13 +97,13 @@ public sealed class SentinelTests
         using var folder = new TempFolder();
         await using var redis = await RedisConnection.OpenAsync(group.Options(), folder.Path, NullLoggerFactory.Instance, replicated: true);
         var first = await group.PrimaryAsync();
-        var lives = new List<string> { await redis.RunAsync() };
+        var lives = new List<string> { await redis.RunAsync("any") };
         for (var failover = 0; failover < 2 || await group.PrimaryAsync() != first; failover++)
         {
             Assert.InRange(failover, 0, 9);
             await group.FailOverAsync();
             await Eventually.TrueAsync(async () => !lives.Contains(await LifeAsync(redis)), "the next life is noticed");
-            lives.Add(await redis.RunAsync());
+            lives.Add(await redis.RunAsync("any"));
         }
 
         Assert.Equal(lives.Count, lives.Distinct(StringComparer.Ordinal).Count());
@@ -145,7 +145,7 @@ public sealed class SentinelTests
     {
         try
         {
-            return await redis.RunAsync();
+            return await redis.RunAsync("any");
         }
         catch (DependencyUnavailableException e)
         {

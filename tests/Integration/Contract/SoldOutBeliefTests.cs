@@ -94,7 +94,7 @@ public sealed class SoldOutBeliefTests(Engines engines)
         await node.DrainAsync();
         await node.ReleaseAsync((await node.WrittenAsync(pool))[0].Id);
         var keys = new PoolKeys(pool);
-        await node.Redis.Db.KeyDeleteAsync([keys.Meta, keys.Left, keys.Holders, keys.Log]);
+        await node.Redis.DbOf(keys.Meta).KeyDeleteAsync([keys.Meta, keys.Left, keys.Holders, keys.Log]);
         time.Advance(TimeSpan.FromSeconds(1));
         Assert.Equal(ClaimOutcome.Accepted, (await node.ClaimAsync(pool, "new-holder")).Outcome);
         await BelieveAsync(node, pool);
@@ -120,7 +120,7 @@ public sealed class SoldOutBeliefTests(Engines engines)
     // Every command but the one that asks, and what the client sends by itself.
     private static async Task<string> CommandsAsync(RedisConnection redis)
     {
-        var stats = (await redis.Db.ExecuteAsync("INFO", "commandstats")).ToString();
+        var stats = (await redis.DbOf("any").ExecuteAsync("INFO", "commandstats")).ToString();
         var calls = Regex.Matches(stats, @"cmdstat_(evalsha|eval|hmget|hget|hscan|get|llen|lrange)\b:calls=\d+").Select(match => match.Value).ToList();
         Assert.Contains(calls, call => call.StartsWith("cmdstat_evalsha", StringComparison.Ordinal));
         return string.Join(' ', calls.Order(StringComparer.Ordinal));

@@ -129,6 +129,7 @@ public sealed class SettingsTests
     [InlineData("embedded")]
     [InlineData("shop:6379,user=sluice,password=hunter2,ssl=true")]
     [InlineData("a:26379,b:26379,c:26379,serviceName=shop,password=hunter2")]
+    [InlineData("a:6379,b:6379,c:6379,user=sluice,password=hunter2")]
     [InlineData("10.0.0.1:26379,10.0.0.2:26379,10.0.0.3:26379,10.0.0.4:26379,10.0.0.5:26379,serviceName=shop")]
     public void Load_AConnectionStringOfRedis_IsTaken(string value) => Assert.Equal(value, Load(("Redis:Connection", value)).Get<RedisOptions>().Connection);
 
@@ -137,10 +138,11 @@ public sealed class SettingsTests
     [InlineData("a:26379,b:26379,serviceName=shop")]
     [InlineData("a:26379,a:26379,b:26379,serviceName=shop")]
     [InlineData("a,b,c,serviceName=shop")]
+    [InlineData("a,b,c")]
     [InlineData("a:6379,colour=red")]
     [InlineData("serviceName=shop")]
     public void Load_AConnectionStringOfRedisThatIsNoneOrNamesTooFew_IsRefused(string value) => Assert.Equal(
-        "Redis:Connection: '…' is out of bounds; write 'embedded', or host:port,… of one server, or host:port,host:port,host:port,serviceName=… of at least three Sentinels",
+        "Redis:Connection: '…' is out of bounds; write 'embedded', or host:port,… of one server, or host:port,host:port,host:port,serviceName=… of at least three Sentinels, or without serviceName of at least three nodes of a Redis Cluster",
         Refusal(("Redis:Connection", value)));
 
     [Theory]

@@ -1,0 +1,121 @@
+using System.Globalization;
+using System.Net;
+using StackExchange.Redis;
+
+namespace Sluice.Platform.Redis;
+
+/// <summary>
+/// Asks the nodes of a Redis Cluster who has which slot. StackExchange.Redis follows a cluster by itself, but sends a script on to whoever has the slot by now: a claim that was meant for one life of a server would then
+/// be taken by another, which may have less. So claims go over one connection for each primary, and this only says where to; docs/adr/0016 has the reasons.
+/// </summary>
+internal sealed class ClusterNodes : IPrimaries
+{
+    private const int Slots = 16_384;
+
+    private static readonly TimeSpan AnswerTimeMax = TimeSpan.FromMilliseconds(400);
+
+    private readonly IConnectionMultiplexer nodes;
+
+    // Every node that was ever named as a primary, and of each slot its newest owner among them: a node that was cut off says what was.
+    private readonly List<string> ids = [];
+    private readonly List<NamedPrimary> named = [];
+    private readonly (short Node, long Epoch)[] owners = [.. Enumerable.Repeat(((short)-1, -1L), Slots)];
+
+    private ClusterNodes(IConnectionMultiplexer nodes) => this.nodes = nodes;
+
+    public string Says { get; private set; } = "";
+
+    /// <summary>Connects to the nodes that are named; the others it hears of from them.</summary>
+    public static async Task<ClusterNodes> ConnectAsync(ConfigurationOptions settings)
+    {
+        var own = settings.Clone();
+        own.ReconnectRetryPolicy = new LinearRetry(1_000);
+        return new ClusterNodes(await ConnectionMultiplexer.ConnectAsync(own));
+    }
+
+    public async Task<Primaries?> AskAsync()
+    {
+        var failures = new List<string>();
+        var answers = (await Task.WhenAll(nodes.GetServers().Select(async node =>
+        {
+            try
+            {
+                return await node.ClusterNodesRawAsync().WaitAsync(AnswerTimeMax);
+            }
+            catch (Exception e) when (e is RedisException or TimeoutException or ObjectDisposedException)
+            {
+                lock (failures)
+                {
+                    failures.Add(e.Message);
+                }
+
+                return null;
+            }
+        }))).OfType<string>().ToList();
+        var heard = answers.Select(Note).ToHashSet(StringComparer.Ordinal);
+        var all = owners.Select(owner => owner.Node).Where(node => node >= 0).Distinct().ToList();
+        var primariesHeard = all.Count(node => heard.Contains(ids[node]));
+        if (all.Count == 0 || primariesHeard * 2 <= all.Count)
+        {
+            Says = $"of the {all.Count} primaries of the Redis Cluster {primariesHeard} answer; no majority, no claims ({failures.FirstOrDefault() ?? "its slots are given to nobody yet"})";
+            return null;
+        }
+
+        return new Primaries([.. all.Select(node => named[node])], Array.ConvertAll(owners, owner => (short)all.IndexOf(owner.Node)));
+    }
+
+    public int SlotOf(RedisKey key) => nodes.HashSlot(key);
+
+    public ValueTask DisposeAsync() => nodes.DisposeAsync();
+
+    // Returns whose view it is.
+    private string Note(string view)
+    {
+        var myself = "";
+        foreach (var line in view.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
+        {
+            // <id> <ip:port@cport[,hostname]> <flags> <primary> <ping sent> <pong received> <config epoch> <link state> <slot> <slot> …
+            var fields = line.Split(' ');
+            var flags = fields[2].Split(',');
+            if (flags.Contains("myself"))
+            {
+                myself = fields[0];
+            }
+
+            var address = fields[1].Split('@')[0];
+            var colon = address.LastIndexOf(':');
+            if (!flags.Contains("master") || flags.Contains("noaddr") || fields.Length < 9 || !IPAddress.TryParse(address.AsSpan(0, Math.Max(colon, 0)), out var ip))
+            {
+                continue;
+            }
+
+            var primary = new NamedPrimary(new IPEndPoint(ip, int.Parse(address.AsSpan(colon + 1), CultureInfo.InvariantCulture)), long.Parse(fields[6], CultureInfo.InvariantCulture));
+            var node = (short)ids.IndexOf(fields[0]);
+            if (node < 0)
+            {
+                node = (short)ids.Count;
+                ids.Add(fields[0]);
+                named.Add(primary);
+            }
+            else if (primary.Epoch >= named[node].Epoch)
+            {
+                named[node] = primary;
+            }
+
+            // "[93->-…" is a slot on its way: it belongs to whom it belonged until the move is over.
+            foreach (var range in fields.Skip(8).Where(field => field[0] != '['))
+            {
+                var bounds = range.Split('-');
+                foreach (ref var owner in owners.AsSpan(int.Parse(bounds[0], CultureInfo.InvariantCulture)..(int.Parse(bounds[^1], CultureInfo.InvariantCulture) + 1)))
+                {
+                    if (primary.Epoch > owner.Epoch)
+                    {
+                        owner = (node, primary.Epoch);
+                    }
+                }
+            }
+        }
+
+        return myself;
+    }
+}
