@@ -51,7 +51,7 @@ public interface IBroker : IAsyncDisposable
     /// <inheritdoc cref="PublishAsync"/>
     Task SetAsideAsync(byte[] message, string error);
 
-    /// <summary>Waits for messages and returns all that are here, bounded by the prefetch. In order for each key, unless they are redelivered.</summary>
+    /// <summary>Waits for messages and returns all that are here, bounded by the prefetch; none after a while without any. In order for each key, unless they are redelivered.</summary>
     /// <exception cref="DependencyUnavailableException">The connection was lost: what was read and not acknowledged comes again.</exception>
     Task<IReadOnlyList<Delivery>> ReadAsync(CancellationToken cancel);
 

@@ -40,6 +40,11 @@ public sealed partial class QueueReader(
     internal async Task<int> RoundAsync(IBroker topic, CancellationToken stopping)
     {
         var deliveries = await brokers.CallAsync(() => topic.ReadAsync(stopping));
+        if (deliveries.Count == 0)
+        {
+            return 0;
+        }
+
         if (deliveries.Count(delivery => delivery.IsRedelivered) is > 0 and var again)
         {
             brokers.Redelivered(again);

@@ -18,7 +18,7 @@ internal sealed class RabbitMqBroker(WriteQueueOptions options, string topic) : 
     private const ushort PrefetchMax = 500;
     private const int MessagesMax = 100_000, SetAsideMax = 10_000;
 
-    private static readonly TimeSpan CallTimeMax = TimeSpan.FromSeconds(10), ConnectTimeMax = TimeSpan.FromSeconds(3), Heartbeat = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan CallTimeMax = TimeSpan.FromSeconds(10), ConnectTimeMax = TimeSpan.FromSeconds(3), Heartbeat = TimeSpan.FromSeconds(5), IdleMax = TimeSpan.FromSeconds(3), OpenTimeMax = TimeSpan.FromSeconds(20);
 
     private readonly string queue = $"{options.Name}.{topic}";
     private readonly string dead = $"{options.Name}.dead";
@@ -46,9 +46,25 @@ internal sealed class RabbitMqBroker(WriteQueueOptions options, string topic) : 
     public async Task<IReadOnlyList<Delivery>> ReadAsync(CancellationToken cancel)
     {
         var open = await GuardAsync(Task.FromResult);
-        if (!await open.Inbox.Reader.WaitToReadAsync(cancel))
+        using var idle = CancellationTokenSource.CreateLinkedTokenSource(cancel);
+        idle.CancelAfter(IdleMax);
+        try
         {
-            throw Unavailable("the connection was lost.", null);
+            if (!await open.Inbox.Reader.WaitToReadAsync(idle.Token))
+            {
+                throw Unavailable("the connection was lost.", null);
+            }
+        }
+        catch (OperationCanceledException) when (!cancel.IsCancellationRequested)
+        {
+            // A reader that has nothing in hand gets what waits. If it does not, the queue has lost the subscription, as one may that was just being started.
+            if (await WaitingAsync() > 0 && !open.Inbox.Reader.TryPeek(out _))
+            {
+                await DropAsync(open);
+                throw Unavailable("messages wait and none is delivered; subscribing again.", null);
+            }
+
+            return [];
         }
 
         var deliveries = new List<Delivery>();
@@ -129,7 +145,7 @@ internal sealed class RabbitMqBroker(WriteQueueOptions options, string topic) : 
                 await broken.DisposeAsync();
             }
 
-            return link = await ConnectAsync();
+            return link = await ConnectAsync().WaitAsync(OpenTimeMax);
         }
         catch (Exception e) when (IsAway(e))
         {
@@ -226,8 +242,8 @@ internal sealed class RabbitMqBroker(WriteQueueOptions options, string topic) : 
             await EndAsync();
             try
             {
-                await connection.CloseAsync(Constants.ReplySuccess, "", ConnectTimeMax, abort: true);
-                await connection.DisposeAsync();
+                await connection.CloseAsync(Constants.ReplySuccess, "", ConnectTimeMax, abort: true).WaitAsync(CallTimeMax);
+                await connection.DisposeAsync().AsTask().WaitAsync(CallTimeMax);
             }
             catch (Exception e) when (IsAway(e))
             {
