@@ -221,6 +221,10 @@ internal sealed class Node : IAsyncDisposable
         var access = app.Services.GetRequiredService<Access>();
         app.UseForwardedHeaders(proxies);
         app.Use(edge.InvokeAsync);
+        if (app.Services.GetRequiredService<AdmissionOptions>().RequestsPerAddressPerSecond > 0)
+        {
+            app.Use(app.Services.GetRequiredService<AddressLimit>().InvokeAsync);
+        }
 
         // Only what is no API call is a page, and looked for on the disk.
         app.UseWhen(context => !context.Request.Path.StartsWithSegments("/v1", StringComparison.Ordinal), StaticPages.Use);

@@ -1,5 +1,4 @@
 using System.Net;
-using System.Net.Sockets;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
@@ -13,18 +12,18 @@ public sealed record GuestAnswer(string UserId, string Token, DateTime ExpiresAt
 /// <summary><c>POST /v1/guest-sessions</c>: a visitor of the demo shop becomes somebody. Off unless <see cref="AccountsOptions.GuestSessions"/>.</summary>
 internal static class GuestSession
 {
-    public static void Map(IEndpointRouteBuilder routes) => routes.MapPost("/v1/guest-sessions", Handle).For(AccessRule.Public)
+    public static void Map(IEndpointRouteBuilder routes) => routes.MapPost("/v1/guest-sessions", HandleAsync).For(AccessRule.Public)
         .WithTags("Users").WithSummary("Become a guest (demo)").Produces<GuestAnswer>(201).WithoutEngines()
         .Refuses(404, "guests-off").Refuses(429, "rate-limited");
 
-    private static IResult Handle(HttpContext context, UserTokens tokens, GuestRate rate, AccountsOptions options, TimeProvider time)
+    private static async Task<IResult> HandleAsync(HttpContext context, UserTokens tokens, GuestRate rate, AccountsOptions options, TimeProvider time)
     {
         if (!options.GuestSessions)
         {
             return new Problem(404, "guests-off", "No guests here", "This shop signs its users in itself (setting Accounts:GuestSessions).");
         }
 
-        if (!rate.TakeTurn(context.Connection.RemoteIpAddress))
+        if (!await rate.TakeTurnAsync(context.Connection.RemoteIpAddress))
         {
             return new Problem(429, "rate-limited", "Too many new guests", "Ask again in a second.") { RetryAfter = TimeSpan.FromSeconds(1) };
         }
@@ -36,24 +35,16 @@ internal static class GuestSession
     }
 }
 
-/// <summary>How many guests this node makes: for one address, and in all in one second.</summary>
-internal sealed class GuestRate(AccountsOptions options, TimeProvider time)
+/// <summary>How many guests are made: for one address over all nodes, and by this node in one second.</summary>
+internal sealed class GuestRate(AccountsOptions options, RateLimits limits, TimeProvider time)
 {
-    private readonly UserRateLimit addresses = new(options.GuestsPerAddressPerSecondMax, options.GuestsPerAddressPerSecondMax, time);
+    private readonly SharedRateLimit addresses = limits.New("guests", options.GuestsPerAddressPerSecondMax, options.GuestsPerAddressPerSecondMax);
 
     // The second in the upper bits, how many guests it has made in the lower 20.
     private long secondAndCount;
 
     /// <summary>False when this address, or this second, has made its guests.</summary>
-    public bool TakeTurn(IPAddress? address) => addresses.Check(NameOf(address)) is null && TakeTurn();
-
-    // One household has 2^64 addresses of IPv6; the first half of them is its own.
-    private static string NameOf(IPAddress? address) => address switch
-    {
-        null => "",
-        { AddressFamily: AddressFamily.InterNetworkV6, IsIPv4MappedToIPv6: false } => Convert.ToHexStringLower(address.GetAddressBytes().AsSpan(0, 8)),
-        _ => address.MapToIPv4().ToString(),
-    };
+    public async Task<bool> TakeTurnAsync(IPAddress? address) => await addresses.CheckAsync(AddressLimit.NameOf(address)) is null && TakeTurn();
 
     private bool TakeTurn()
     {

@@ -18,7 +18,7 @@ public sealed record ClaimRequest(int? Units);
 /// <c>POST /v1/flash-sales/{id}/claims</c>: somebody wants to buy. The hottest route: no lock, no SQL, at most one Redis round trip, shared with everybody who asks at the same time.
 /// The claim's way is numbered in Platform/Pools/README.md.
 /// </summary>
-internal sealed class ClaimUnits(PoolClaims claims, ClaimWaiters waiters, ClaimViews views, UserRateLimit rateLimit)
+internal sealed class ClaimUnits(PoolClaims claims, ClaimWaiters waiters, ClaimViews views, RateLimits limits, ClaimsAtOnce atOnce)
 {
     private static readonly Problem
         NothingLeft = SoldOut(leftUnits: 0),
@@ -45,9 +45,17 @@ internal sealed class ClaimUnits(PoolClaims claims, ClaimWaiters waiters, ClaimV
             return Problem.NotFound("flash sale").ExecuteAsync(context);
         }
 
-        if (rateLimit.Check(user) is { } wait)
+        var admission = limits.Claims.CheckAsync(user);
+        return admission.IsCompletedSuccessfully ? AdmitAsync(admission.Result, saleId, user, context) : WhenAdmittedAsync(admission, saleId, user, context);
+    }
+
+    private async Task WhenAdmittedAsync(ValueTask<TimeSpan?> admission, long saleId, string user, HttpContext context) => await AdmitAsync(await admission, saleId, user, context);
+
+    private Task AdmitAsync(TimeSpan? wait, long saleId, string user, HttpContext context)
+    {
+        if (wait is { } tooSoon)
         {
-            return new Problem(429, "rate-limited", "Too fast", "You are asking faster than anybody can click. Wait a moment.") { RetryAfter = wait }.ExecuteAsync(context);
+            return new Problem(429, "rate-limited", "Too fast", "You are asking faster than anybody can click. Wait a moment.") { RetryAfter = tooSoon }.ExecuteAsync(context);
         }
 
         // Step 1: who came too late is answered before the body is read.
@@ -63,8 +71,25 @@ internal sealed class ClaimUnits(PoolClaims claims, ClaimWaiters waiters, ClaimV
             return;
         }
 
+        // Too many are waiting already: better told now than kept.
+        if (!atOnce.TryEnter(out var entered))
+        {
+            await Overloaded().ExecuteAsync(context);
+            return;
+        }
+
         // Steps 2 to 5.
-        if (await claims.ClaimAsync(saleId, FlashSale.Kind, user, units, key) is not { } answer)
+        ClaimAnswer? answered;
+        try
+        {
+            answered = await claims.ClaimAsync(saleId, FlashSale.Kind, user, units, key);
+        }
+        finally
+        {
+            atOnce.Leave(entered);
+        }
+
+        if (answered is not { } answer)
         {
             await Problem.NotFound("flash sale").ExecuteAsync(context);
             return;
@@ -128,6 +153,12 @@ internal sealed class ClaimUnits(PoolClaims claims, ClaimWaiters waiters, ClaimV
         view ??= new ClaimView(Names.Id(claimId), Names.Id(saleId), units, answer.IsReleased ? "released" : "held", null, null);
         await Results.Json(view, FlashSalesJson.Default.ClaimView).ExecuteAsync(context);
     }
+
+    // Not all at the same moment again.
+    private static Problem Overloaded() => new(503, "overloaded", "Too many at once", "Nothing was accepted. Ask again in a moment; with the same Idempotency-Key if you sent one.")
+    {
+        RetryAfter = TimeSpan.FromSeconds(Random.Shared.Next(1, 4)),
+    };
 
     private static Problem LimitReached(IReadOnlyList<long> claimIds) => new(
         409, "limit-reached", "You have your share", "This sale gives each buyer so many units, and this would be more. Your claims are listed.")

@@ -26,7 +26,7 @@ internal static class ClaimUnitsNotes
         .TellsWhere(202, "The claim.").TellsWhere(201, "The claim.").TellsWhere(200, "The claim.")
         .Refuses(409, "sold-out", "not-open", "paused", "closed", "limit-reached", "claim-rejected")
         .WithMetadata(new HeaderNote(409, "Retry-After", "Seconds, where waiting helps: not with closed and limit-reached."))
-        .Refuses(429, "rate-limited").Refuses(503, "queue-full")
+        .Refuses(429, "rate-limited").Refuses(503, "queue-full", "overloaded")
         .WithExample(null, "one-unit", """{"units":1}""")
         .WithExample(202, "held", """{"claimId":"236126107336710912","state":"held"}""")
         .WithExample(201, "confirmed", Claim)

@@ -1,6 +1,7 @@
 using System.Reflection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Sluice.Platform.Admission;
 using Sluice.Platform.Hosting;
 
 namespace Sluice.Operations.Nodes;
@@ -8,7 +9,7 @@ namespace Sluice.Operations.Nodes;
 /// <summary>
 /// Keeps this node in the registry from its start to its end. Asked to stop, it says so first and waits until every load balancer has let go of it; only then does the server stop accepting.
 /// </summary>
-public sealed partial class NodeHeartbeat(NodeRegistry registry, NodeOptions node, NodesOptions options, TimeProvider time, ILogger<NodeHeartbeat> log) : BackgroundService, IHostedLifecycleService
+public sealed partial class NodeHeartbeat(NodeRegistry registry, NodeOptions node, NodesOptions options, ApiNodes apiNodes, TimeProvider time, ILogger<NodeHeartbeat> log) : BackgroundService, IHostedLifecycleService
 {
     private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(100);
 
@@ -115,6 +116,8 @@ public sealed partial class NodeHeartbeat(NodeRegistry registry, NodeOptions nod
             {
                 LogNumberTaken(log, node.NodeId, other);
             }
+
+            apiNodes.Count = (await registry.ListAsync()).Count(other => other.Node.Roles.HasFlag(Roles.Api) && other.Node.State == NodeState.Ready && other.Silence <= options.SilenceMax);
         }
         catch (DependencyUnavailableException e)
         {

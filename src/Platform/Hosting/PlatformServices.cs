@@ -41,8 +41,11 @@ public static class PlatformServices
             provider.GetRequiredService<UserTokens>(), KeyFiles.LoadOrCreate(Path.Combine(node.Data, "admin.key"), KeyFiles.NewSecret)));
         services.AddSingleton<Edge>();
         services.AddSingleton<Idempotency>();
-        services.AddSingleton(provider => new UserRateLimit(
-            provider.GetRequiredService<AdmissionOptions>().ClaimsPerUserPerSecond, provider.GetRequiredService<AdmissionOptions>().ClaimsPerUserBurst, provider.GetRequiredService<TimeProvider>()));
+        services.AddSingleton<ApiNodes>();
+        services.AddSingleton<RateLimits>();
+        services.AddSingleton<AddressLimit>();
+        services.AddSingleton(provider => new ClaimsAtOnce(
+            provider.GetRequiredService<AdmissionOptions>(), provider.GetRequiredService<PoolsOptions>().WaitingClaimsMax, provider.GetRequiredService<TimeProvider>()));
     }
 
     /// <summary>Background work of the platform on nodes with the role api.</summary>

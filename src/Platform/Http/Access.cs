@@ -66,6 +66,14 @@ public sealed class Access(UserTokens tokens, string adminKey)
         static Problem Unauthorized(string detail, params string[] challenges) => new(401, "unauthorized", "Who are you?", detail) { Challenges = challenges };
     }
 
+    /// <summary>Whether the request has the API key, the right one.</summary>
+    public bool IsServer(HttpRequest request)
+    {
+        var key = request.Headers["X-Api-Key"];
+        return key.Count == 1 && key[0] is { Length: > 0 and <= 200 } given &&
+            CryptographicOperations.FixedTimeEquals(SHA256.HashData(Encoding.UTF8.GetBytes(given)), adminKeyHash);
+    }
+
     private Caller? CallerOf(HttpRequest request)
     {
         var bearer = request.Headers.Authorization;
@@ -74,11 +82,7 @@ public sealed class Access(UserTokens tokens, string adminKey)
             return tokens.UserOf(value.AsSpan(7)) is { } user ? new Caller(user) : null;
         }
 
-        var key = request.Headers["X-Api-Key"];
-        return key.Count == 1 && key[0] is { Length: > 0 and <= 200 } given &&
-            CryptographicOperations.FixedTimeEquals(SHA256.HashData(Encoding.UTF8.GetBytes(given)), adminKeyHash)
-            ? Caller.Server
-            : null;
+        return IsServer(request) ? Caller.Server : null;
     }
 }
 

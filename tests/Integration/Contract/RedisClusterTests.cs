@@ -8,7 +8,6 @@ using Sluice.Tests.Integration.Servers;
 namespace Sluice.Tests.Integration.Contract;
 
 /// <summary>Pools on the primaries of a real Redis Cluster, while those change.</summary>
-[Collection(Failure.Drills.Name)]
 public sealed class RedisClusterTests : IAsyncLifetime
 {
     private readonly TempFolder folder = new();

@@ -8,7 +8,6 @@ using StackExchange.Redis;
 namespace Sluice.Tests.Integration.Contract;
 
 /// <summary>What a node makes of Sentinels and replicas that are not well. The drills of a whole shop are in Failure.</summary>
-[Collection(Failure.Drills.Name)]
 public sealed class SentinelTests
 {
     [Fact]

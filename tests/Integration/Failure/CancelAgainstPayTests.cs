@@ -3,7 +3,6 @@ using Sluice.Tests.Integration.Servers;
 namespace Sluice.Tests.Integration.Failure;
 
 /// <summary>The buyer cancels while the payment comes in: one of the two wins, everywhere.</summary>
-[Collection(Drills.Name)]
 public sealed class CancelAgainstPayTests(ITestOutputHelper output)
 {
     private const int Races = 1_000, AtOnce = 25;

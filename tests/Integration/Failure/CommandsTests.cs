@@ -4,7 +4,6 @@ using Sluice.Tests.Integration.Servers;
 namespace Sluice.Tests.Integration.Failure;
 
 /// <summary>The demo, the audit and the verifier as a person runs them: what they print agrees, and the exit code says it too.</summary>
-[Collection(Drills.Name)]
 public sealed class CommandsTests(ITestOutputHelper output)
 {
     [Fact]

@@ -3,7 +3,6 @@ using Sluice.Tests.Integration.Servers;
 namespace Sluice.Tests.Integration.Failure;
 
 /// <summary>The disk of the data folder fills up in mid-sale: refusals with a time to come back, no half-done claim, and afterwards it goes on.</summary>
-[Collection(Drills.Name)]
 public sealed class DiskFullTests(ITestOutputHelper output)
 {
     private const int Stock = 2_500, Early = 500, Buyers = 3_000;

@@ -2,7 +2,7 @@ using System.Globalization;
 
 namespace Sluice.Tests.Integration.Failure;
 
-/// <summary>Drills kill, stop or starve real processes and load the machine: one at a time, and nothing else beside them.</summary>
+/// <summary>Drills that load the machine while they kill, stop or starve real processes: one at a time, and nothing else beside them. The others bear neighbours.</summary>
 [CollectionDefinition(Name, DisableParallelization = true)]
 public sealed class Drills
 {

@@ -3,7 +3,6 @@ using Sluice.Tests.Integration.Servers;
 namespace Sluice.Tests.Integration.Failure;
 
 /// <summary>Orders that nobody pays give their units back, and the next in line gets them: "sold out" never sticks.</summary>
-[Collection(Drills.Name)]
 public sealed class ExpiryTests(ITestOutputHelper output)
 {
     private const int Stock = 20, Turns = 4;

@@ -3,7 +3,6 @@ using Sluice.Tests.Integration.Servers;
 namespace Sluice.Tests.Integration.Failure;
 
 /// <summary>The process dies at the exact places where a promise could slip between two engines.</summary>
-[Collection(Drills.Name)]
 public sealed class FaultPointTests(ITestOutputHelper output)
 {
     private const int Stock = 400, Buyers = 1_200;

@@ -7,7 +7,6 @@ using Sluice.Tests.Integration.Servers;
 namespace Sluice.Tests.Integration.Failure;
 
 /// <summary>What a Galera cluster says that a single server never says, on a real one: what is run again, what is refused, and who is asked.</summary>
-[Collection(Drills.Name)]
 public sealed class GaleraTests(GaleraCluster cluster) : IClassFixture<GaleraCluster>
 {
     [Fact]

@@ -3,7 +3,6 @@ using Sluice.Tests.Integration.Servers;
 namespace Sluice.Tests.Integration.Failure;
 
 /// <summary>The SQL server dies under a running shop and comes back: nothing that was acknowledged is lost or doubled, and nobody restarts the shop.</summary>
-[Collection(Drills.Name)]
 public sealed class MariaDbGoneTests(ITestOutputHelper output)
 {
     private const int Stock = 600, BuyerCount = 1_500;

@@ -7,7 +7,6 @@ using Sluice.Tests.Integration.Servers;
 namespace Sluice.Tests.Integration.Failure;
 
 /// <summary>A node is killed while it makes the schema on a server where each statement of that commits by itself: the next start finishes it.</summary>
-[Collection(Drills.Name)]
 public sealed class MigrationBrokenOffTests(ITestOutputHelper output)
 {
     [Fact]

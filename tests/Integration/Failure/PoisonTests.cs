@@ -7,7 +7,6 @@ using StackExchange.Redis;
 namespace Sluice.Tests.Integration.Failure;
 
 /// <summary>An entry that cannot be written goes aside with its error; everything behind it goes on.</summary>
-[Collection(Drills.Name)]
 public sealed class PoisonTests(ITestOutputHelper output)
 {
     private const int Stock = 200, Buyers = 150;

@@ -4,7 +4,6 @@ using Sluice.Tests.Integration.Servers;
 namespace Sluice.Tests.Integration.Failure;
 
 /// <summary>A primary with two replicas and three Sentinels; claims are acknowledged when a replica has them. The primary dies, hangs and comes back in mid-rush: nothing that was acknowledged is lost.</summary>
-[Collection(Drills.Name)]
 public sealed class RedisFailoverTests(ITestOutputHelper output)
 {
     private const int Stock = 4_000, Buyers = 6_000;

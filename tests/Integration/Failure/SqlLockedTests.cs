@@ -5,7 +5,6 @@ using Sluice.Tests.Integration.Servers;
 namespace Sluice.Tests.Integration.Failure;
 
 /// <summary>Somebody else holds SQLite's write lock: claims go on, what needs SQL says when to come back, and afterwards everything is written.</summary>
-[Collection(Drills.Name)]
 public sealed class SqlLockedTests(ITestOutputHelper output)
 {
     private const int Stock = 500;

@@ -6,7 +6,6 @@ using Sluice.Tests.Integration.Servers;
 namespace Sluice.Tests.Integration.Failure;
 
 /// <summary>A shop that reads order pages at a replica: whatever the replica does, a buyer sees the own orders as they are.</summary>
-[Collection(Drills.Name)]
 public sealed class SqlReaderBehindTests
 {
     [Fact]

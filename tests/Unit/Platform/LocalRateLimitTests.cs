@@ -4,12 +4,12 @@ using Xunit;
 
 namespace Sluice.Tests.Unit.Platform;
 
-public sealed class UserRateLimitTests
+public sealed class LocalRateLimitTests
 {
     private readonly FakeTimeProvider time = new();
-    private readonly UserRateLimit limit;
+    private readonly LocalRateLimit limit;
 
-    public UserRateLimitTests() => limit = new UserRateLimit(perSecond: 10, burst: 20, time);
+    public LocalRateLimitTests() => limit = new LocalRateLimit(perSecond: 10, burst: 20, time);
 
     [Fact]
     public void Check_AtOnce_LetsTheBurstThroughAndNoMore()
@@ -89,6 +89,18 @@ public sealed class UserRateLimitTests
         Parallel.For(0, 1_000, _ => Interlocked.Add(ref passed, limit.Check("u-1") is null ? 1 : 0));
         Assert.Equal(20, passed);
     }
+
+    [Fact]
+    public void Check_OfAPart_LetsThatPartThroughAtOnceAndInTheLongRun()
+    {
+        Assert.Equal(5, Enumerable.Range(0, 50).Count(_ => limit.Check("u-1", part: 4) is null));
+        time.Advance(TimeSpan.FromSeconds(2));
+        Assert.Equal(5, Enumerable.Range(0, 50).Count(_ => limit.Check("u-1", part: 4) is null));
+    }
+
+    // Of twenty at once, thirty nodes have one each: nobody is shut out because there are many nodes.
+    [Fact]
+    public void Check_OfAPartOfLessThanOne_LetsOneThrough() => Assert.Equal(1, Enumerable.Range(0, 50).Count(_ => limit.Check("u-1", part: 60) is null));
 
     private void Spend() => Assert.All(Enumerable.Range(0, 20), _ => Assert.Null(limit.Check("u-1")));
 }
