@@ -145,7 +145,7 @@ internal sealed class RabbitMqBroker(WriteQueueOptions options, string topic) : 
                 await broken.DisposeAsync();
             }
 
-            return link = await ConnectAsync().WaitAsync(OpenTimeMax);
+            return link = await ConnectAsync();
         }
         catch (Exception e) when (IsAway(e))
         {
@@ -165,24 +165,27 @@ internal sealed class RabbitMqBroker(WriteQueueOptions options, string topic) : 
             Uri = addresses[0], AutomaticRecoveryEnabled = false, TopologyRecoveryEnabled = false, RequestedHeartbeat = Heartbeat, ClientProvidedName = "sluice",
             RequestedConnectionTimeout = ConnectTimeMax, HandshakeContinuationTimeout = ConnectTimeMax, ContinuationTimeout = CallTimeMax,
         };
-        var connection = await factory.CreateConnectionAsync(addresses.Select(uri => new AmqpTcpEndpoint(uri)));
+
+        // A try that takes too long is ended, not left alone: it would subscribe later, and messages would go to a reader that nobody asks any more.
+        using var soon = new CancellationTokenSource(OpenTimeMax);
+        var connection = await factory.CreateConnectionAsync(addresses.Select(uri => new AmqpTcpEndpoint(uri)), soon.Token);
         try
         {
-            var publisher = await connection.CreateChannelAsync(new CreateChannelOptions(publisherConfirmationsEnabled: true, publisherConfirmationTrackingEnabled: true));
-            var reader = await connection.CreateChannelAsync();
-            await publisher.ExchangeDeclareAsync(dead, ExchangeType.Fanout, durable: true);
-            await publisher.QueueDeclareAsync(dead, durable: true, exclusive: false, autoDelete: false, Arguments(("x-max-length", SetAsideMax)));
-            await publisher.QueueBindAsync(dead, dead, "");
+            var publisher = await connection.CreateChannelAsync(new CreateChannelOptions(publisherConfirmationsEnabled: true, publisherConfirmationTrackingEnabled: true), soon.Token);
+            var reader = await connection.CreateChannelAsync(cancellationToken: soon.Token);
+            await publisher.ExchangeDeclareAsync(dead, ExchangeType.Fanout, durable: true, cancellationToken: soon.Token);
+            await publisher.QueueDeclareAsync(dead, durable: true, exclusive: false, autoDelete: false, Arguments(("x-max-length", SetAsideMax)), cancellationToken: soon.Token);
+            await publisher.QueueBindAsync(dead, dead, "", cancellationToken: soon.Token);
             await publisher.QueueDeclareAsync(
-                queue, durable: true, exclusive: false, autoDelete: false, Arguments(("x-dead-letter-exchange", dead), ("x-max-length", MessagesMax), ("x-overflow", "reject-publish")));
+                queue, durable: true, exclusive: false, autoDelete: false, Arguments(("x-dead-letter-exchange", dead), ("x-max-length", MessagesMax), ("x-overflow", "reject-publish")), cancellationToken: soon.Token);
             var open = new Link(connection, publisher, reader);
-            await reader.BasicQosAsync(0, PrefetchMax, global: false);
-            await reader.BasicConsumeAsync(queue, autoAck: false, open.Consumer());
+            await reader.BasicQosAsync(0, PrefetchMax, global: false, soon.Token);
+            await reader.BasicConsumeAsync(queue, autoAck: false, open.Consumer(), soon.Token);
             return open;
         }
         catch
         {
-            await connection.DisposeAsync();
+            await Link.CloseAsync(connection);
             throw;
         }
     }
@@ -240,6 +243,12 @@ internal sealed class RabbitMqBroker(WriteQueueOptions options, string topic) : 
         public async ValueTask DisposeAsync()
         {
             await EndAsync();
+            await CloseAsync(connection);
+        }
+
+        /// <summary>Ends a connection, whatever the other side says to that; bounded.</summary>
+        public static async Task CloseAsync(IConnection connection)
+        {
             try
             {
                 await connection.CloseAsync(Constants.ReplySuccess, "", ConnectTimeMax, abort: true).WaitAsync(CallTimeMax);

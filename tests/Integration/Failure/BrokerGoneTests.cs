@@ -45,7 +45,17 @@ public sealed class BrokerGoneTests(Engines engines, ITestOutputHelper output)
 
             await rabbit.BeginAsync();
             var back = TimeProvider.System.GetTimestamp();
-            var audited = await ledger.AuditAsync(server);
+            Audited audited;
+            try
+            {
+                audited = await ledger.AuditAsync(server);
+            }
+            catch
+            {
+                output.WriteLine($"{await server.Http.GetStringAsync("/metrics")}\n{server.Process.Output}\n{rabbit.Process.Output}");
+                throw;
+            }
+
             Assert.Equal(Stock, audited.Sold);
             output.WriteLine(
                 $"seed {Drills.Seed}: RabbitMQ killed after {before} acknowledgements ({written} written){(loses ? ", its data lost" : "")}; {ledger.Count} acknowledged, 0 answers of 503, longest silence " +
