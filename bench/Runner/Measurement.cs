@@ -9,10 +9,12 @@ namespace Sluice.Bench.Runner;
 /// <param name="EngineCpuMicros">The same of the Redis server; null where the engine runs inside the app's process.</param>
 /// <param name="ClientCpuMicros">The same of wrk.</param>
 /// <param name="P99Ms">Client-side, closed loop: how long 99 % of the answers took at most.</param>
-internal sealed record Sample(double PerSecond, long Count, double AppCpuMicros, double? EngineCpuMicros, double? ClientCpuMicros, double? P99Ms)
+/// <param name="OtherCpuMicros">The same of each further kind of process, where there are more (a cluster); <paramref name="AppCpuMicros"/> then is that of the API nodes.</param>
+internal sealed record Sample(
+    double PerSecond, long Count, double AppCpuMicros, double? EngineCpuMicros, double? ClientCpuMicros, double? P99Ms, IReadOnlyDictionary<string, double>? OtherCpuMicros = null)
 {
-    /// <summary>What the serving side spends on each, app and engine together.</summary>
-    [JsonIgnore] public double ServerCpuMicros => AppCpuMicros + (EngineCpuMicros ?? 0);
+    /// <summary>What the serving side spends on each, all of its processes together.</summary>
+    [JsonIgnore] public double ServerCpuMicros => AppCpuMicros + (EngineCpuMicros ?? 0) + (OtherCpuMicros?.Values.Sum() ?? 0);
 
     public static Sample Of(WrkSummary wrk, TimeSpan appCpu, TimeSpan? engineCpu = null) => new(
         wrk.PerSecond, wrk.Requests, appCpu.TotalMicroseconds / wrk.Requests, engineCpu?.TotalMicroseconds / wrk.Requests, wrk.CpuSeconds * 1e6 / wrk.Requests, wrk.P99Ms);

@@ -9,7 +9,7 @@ namespace Sluice.Bench.Runner;
 internal sealed record Versions(string Sluice, string DotNet, string Wrk);
 internal sealed record Machine(string Cpu, int Cores, double MemoryGiB, string Os);
 internal sealed record Settings(int Rounds, double SecondsPerRound, int Connections, int WrkThreads, string UserIds);
-internal sealed record ContenderResult(string Name, double PerSecond, double AppCpuMicros, double? EngineCpuMicros, double? ClientCpuMicros, double? P99Ms, IReadOnlyList<Sample> Rounds);
+internal sealed record ContenderResult(string Name, double PerSecond, double AppCpuMicros, double? EngineCpuMicros, double? ClientCpuMicros, double? P99Ms, IReadOnlyList<Sample> Rounds, IReadOnlyDictionary<string, double>? OtherCpuMicros = null);
 
 /// <param name="What"><c>throughput</c>: more is better; <c>server CPU</c> (app and engine): less is better.</param>
 internal sealed record RatioResult(string What, string Of, string To, double Median, double Min, double Max, double? Goal, bool? Reached, IReadOnlyList<double> Rounds);
@@ -66,7 +66,8 @@ internal static class Results
             AppCpuMicros = Math.Round(round.AppCpuMicros, 2),
             EngineCpuMicros = round.EngineCpuMicros is { } engine ? Math.Round(engine, 2) : null,
             ClientCpuMicros = round.ClientCpuMicros is { } cpu ? Math.Round(cpu, 2) : null,
-        })]);
+        })],
+        rounds[0].OtherCpuMicros?.Keys.ToDictionary(kind => kind, kind => Math.Round(Median.Of(rounds.Select(round => round.OtherCpuMicros![kind])), 2), StringComparer.Ordinal));
 
     /// <summary>Writes bench/results/&lt;date&gt;-&lt;scenario&gt;.json and the table of all scenarios again.</summary>
     public static async Task WriteAsync(string folder, ScenarioResult result)
@@ -116,6 +117,11 @@ internal static class Results
             {
                 page.Append(CultureInfo.InvariantCulture,
                     $"| {contender.Name} | {contender.PerSecond:N0} [{contender.Rounds.Min(round => round.PerSecond):N0}–{contender.Rounds.Max(round => round.PerSecond):N0}] | {contender.AppCpuMicros:F1} | {Optional(contender.EngineCpuMicros)} | {Optional(contender.ClientCpuMicros)} | {Optional(contender.P99Ms)} |\n");
+            }
+
+            foreach (var contender in result.Contenders.Where(contender => contender.OtherCpuMicros is not null))
+            {
+                page.Append(CultureInfo.InvariantCulture, $"\n{contender.Name}: app is both API nodes; besides {string.Join(", ", contender.OtherCpuMicros!.Select(kind => string.Create(CultureInfo.InvariantCulture, $"{kind.Key} {kind.Value:F1}")))} µs.\n");
             }
 
             page.Append(CultureInfo.InvariantCulture,

@@ -78,7 +78,8 @@ internal sealed class Rig : IAsyncDisposable
         folder.Dispose();
     }
 
-    private T Keep<T>(T server) where T : IAsyncDisposable
+    /// <summary>To be ended with the scenario.</summary>
+    public T Keep<T>(T server) where T : IAsyncDisposable
     {
         servers.Add(server);
         return server;

@@ -13,6 +13,7 @@ internal static class ScenarioRun
         ["durable-orders"] = DurableOrders.PlanAsync,
         ["drain"] = Drain.PlanAsync,
         ["reads"] = Reads.PlanAsync,
+        ["through-nginx"] = ThroughNginx.PlanAsync,
     };
 
     /// <returns>0; goals that were missed are reported, not punished: a slow machine is no defect.</returns>

@@ -18,6 +18,14 @@ internal sealed class SluiceServer : IAsyncDisposable
     public string Url => server.Url;
     public HttpClient Http => server.Http;
 
+    /// <summary>One that somebody else has started, on this host.</summary>
+    public static SluiceServer At(string url, string apiKey)
+    {
+        var node = new ServerProcess("", [], port: new Uri(url).Port);
+        node.Http.DefaultRequestHeaders.Add("X-Api-Key", apiKey);
+        return new SluiceServer(node);
+    }
+
     public static async Task<SluiceServer> StartAsync(
         Layout layout, string dataFolder, CancellationToken cancel, IReadOnlyDictionary<string, string>? environment = null)
     {
@@ -75,7 +83,7 @@ internal sealed class SluiceServer : IAsyncDisposable
             if (pool.QueueDepth == 0) return pool;
             if (TimeProvider.System.GetElapsedTime(started) > SettleTimeMax)
             {
-                throw new BenchException($"{pool.QueueDepth} claims still wait after {SettleTimeMax.TotalMinutes:F0} minutes.\n{Process.Output}");
+                throw new BenchException($"{pool.QueueDepth} claims still wait after {SettleTimeMax.TotalMinutes:F0} minutes.");
             }
 
             await Task.Delay(poll ?? TimeSpan.FromMilliseconds(20), TimeProvider.System, cancel);

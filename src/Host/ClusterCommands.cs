@@ -30,8 +30,8 @@ internal static class ClusterCommands
                 result.AddError($"--port is a number from 1024 to {PortMax}.");
             }
         });
-        var sql = new Option<string?>("--sql") { Description = "replication: a MariaDB primary and two semi-synchronous replicas (default); single: one MariaDB" };
-        sql.AcceptOnlyFromAmong("replication", "single");
+        var sql = new Option<string?>("--sql") { Description = "galera: three MariaDB Galera nodes, one of them written by way of HAProxy, which fail over by themselves (default); replication: a primary and two semi-synchronous replicas, of which you promote one; single: one MariaDB" };
+        sql.AcceptOnlyFromAmong("galera", "replication", "single");
         var redis = new Option<string?>("--redis") { Description = "sentinel: a Redis primary, two replicas and three Sentinels, which fail over by themselves (default); single: one Redis" };
         redis.AcceptOnlyFromAmong("sentinel", "single");
         var demo = new Option<bool>("--demo") { Description = "Seed a small demo shop, let visitors be guests and play the payment provider" };
@@ -103,7 +103,7 @@ internal static class ClusterCommands
 
         var replica = new Argument<string?>("replica") { Description = "The replica; without it, the one that has received most", Arity = ArgumentArity.ZeroOrOne };
         var promote = new Command(
-            "promote", "Make a replica the SQL primary. The former primary is killed, the nodes are restarted one after the other.\n\nExamples:\n  sluice cluster promote\n  sluice cluster promote mariadb-2") { replica, data };
+            "promote", "With --sql replication: make a replica the SQL primary. The former primary is killed, the nodes are restarted one after the other.\n\nExamples:\n  sluice cluster promote\n  sluice cluster promote mariadb-2") { replica, data };
         promote.SetAction((parsed, cancel) => DoneAsync(Open(parsed).PromoteAsync(parsed.GetValue(replica), cancel)));
 
         var down = new Command("down", "End every process in order. The data stays, and 'up' goes on with it.\n\nExamples:\n  sluice cluster down\n  sluice cluster down --data /tmp/shop") { data };
@@ -115,7 +115,7 @@ internal static class ClusterCommands
         var logs = new Command("logs", "Print the end of one process's log.\n\nExamples:\n  sluice cluster logs worker-1\n  sluice cluster logs nginx -f") { name, data, follow, lines };
         logs.SetAction((parsed, cancel) => LogsAsync(Folder(parsed), parsed.GetValue(name)!, parsed.GetValue(lines), parsed.GetValue(follow), cancel));
 
-        return new Command("cluster", "Run real engines and several nodes on this host: MariaDB, Redis, nginx in front, all on loopback, in one folder.\n\nExamples:\n  sluice cluster up\n  sluice cluster kill api-1")
+        return new Command("cluster", "Run real engines and several nodes on this host: MariaDB, HAProxy, Redis, nginx in front, all on loopback, in one folder.\n\nExamples:\n  sluice cluster up\n  sluice cluster kill api-1")
         { up, status, kill, start, restart, add, remove, promote, down, logs };
 
         ClusterFolder Folder(ParseResult parsed) => new(parsed.GetValue(data)!);

@@ -19,6 +19,7 @@ public sealed record CreateFlashSaleRequest(
     [property: Required] string? Currency,
     [property: Required] long? StockUnits,
     int? PerUserLimit,
+    long? SetAsideUnits,
     string? OpensAt,
     string? ClosesAt,
     string? PaymentTimeout);
@@ -49,7 +50,8 @@ internal static class CreateFlashSale
             var id = ids.Next(sale.Sku);
             await InsertAsync(transaction, sale with { Id = id });
             await pools.CreateAsync(
-                transaction, id, FlashSale.Kind, sale.Title, request.StockUnits!.Value, request.PerUserLimit ?? 1, opensAt is null ? Gate.Draft : Gate.Open, opensAt, closesAt);
+                transaction, id, FlashSale.Kind, sale.Title, request.StockUnits!.Value, request.PerUserLimit ?? 1, opensAt is null ? Gate.Draft : Gate.Open, opensAt, closesAt,
+                request.SetAsideUnits ?? 0);
             return id;
         });
         await pools.ApplyAsync(id);
@@ -69,6 +71,7 @@ internal static class CreateFlashSale
         Must(Names.IsCurrency(request.Currency), "'currency' is an ISO 4217 code such as EUR");
         Must(request.StockUnits is >= 0 and <= StockUnitsMax, $"'stockUnits' is 0 to {StockUnitsMax}");
         Must(request.PerUserLimit is null or (>= 1 and <= PerUserLimitMax), $"'perUserLimit' is 1 to {PerUserLimitMax}");
+        Must(request.SetAsideUnits is null || (request.SetAsideUnits >= 0 && request.SetAsideUnits <= (request.StockUnits ?? 0) / 2), "'setAsideUnits' is 0 to half of the stock");
         if (request.OpensAt is not null)
         {
             Must(Names.TryTime(request.OpensAt, out var time), "'opensAt' is a time such as 2026-11-27T08:00:00Z");

@@ -64,5 +64,7 @@ public sealed record FlashSaleView(
 [JsonSerializable(typeof(Page<FlashSaleView>))]
 [JsonSerializable(typeof(CreateFlashSaleRequest))]
 [JsonSerializable(typeof(AddStockRequest))]
+[JsonSerializable(typeof(SetAsideRequest))]
+[JsonSerializable(typeof(SetAsideView))]
 [JsonSerializable(typeof(ClaimView))]
 public sealed partial class FlashSalesJson : JsonSerializerContext;

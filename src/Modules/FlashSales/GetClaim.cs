@@ -48,15 +48,19 @@ internal sealed class ClaimViews(Database database, RedisConnection redis)
     {
         var pools = (await database.ReadAsync(connection => connection.QueryAsync<long>(
             "SELECT id FROM pools WHERE kind = @Kind ORDER BY id DESC LIMIT @LivePoolsMax", new { FlashSale.Kind, LivePoolsMax }))).AsList();
-        var asked = pools.ConvertAll(pool => (pool, Holder: redis.GuardAsync(new PoolKeys(pool).Holders, db => db.HashGetAsync(new PoolKeys(pool).Holders, user))));
+        var asked = pools.ConvertAll(pool =>
+        {
+            var holders = new PoolKeys(pool).Holders;
+            return (Pool: pool, Holders: holders, Holder: redis.GuardAsync(holders, db => db.HashGetAsync(holders, user)));
+        });
         ClaimView? found = null;
         try
         {
-            await redis.EachAsync(asked, one => new PoolKeys(one.pool).Holders, async one =>
+            await redis.EachAsync(asked, one => one.Holders, async one =>
             {
                 if (ClaimEntry.FromHolder((await one.Holder).ToString()).FirstOrDefault(held => held.Id == claimId) is { Id: > 0 } held)
                 {
-                    found = new ClaimView(Names.Id(claimId), Names.Id(one.pool), held.Units, held.Released ? "released" : "held", null, null);
+                    found = new ClaimView(Names.Id(claimId), Names.Id(one.Pool), held.Units, held.Released ? "released" : "held", null, null);
                 }
             });
         }

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Collections.Frozen;
 using System.Text.Json;
 using Dapper;
@@ -27,6 +28,9 @@ internal sealed class SaleBoard
     private readonly RedisConnection redis;
     private readonly TimeProvider time;
     private readonly Snapshot<Board> board;
+
+    // What Redis last said, for the time in which it is away. Bounded by the pools that exist.
+    private readonly ConcurrentDictionary<long, long> lastLeft = new();
 
     public SaleBoard(Database database, RedisConnection redis, FlashSalesOptions options, TimeProvider time)
     {
@@ -73,7 +77,7 @@ internal sealed class SaleBoard
         var rows = (await database.ReadAsync(connection => connection.QueryAsync<FlashSale, Pool, (FlashSale Sale, Pool Pool)>(
             $"SELECT {FlashSale.Columns}, p.id AS Id, p.kind AS Kind, p.title AS Title, p.initial_units AS InitialUnits, p.capacity_units AS CapacityUnits, " +
             "p.claimed_units AS ClaimedUnits, p.per_user_limit AS PerUserLimit, p.gate AS Gate, p.opens_at AS OpensAt, p.closes_at AS ClosesAt, p.version AS Version, " +
-            $"p.applied_version AS AppliedVersion, p.generation AS Generation, p.created_at AS CreatedAt FROM flash_sales s JOIN pools p ON p.id = s.id {which}",
+            $"p.applied_version AS AppliedVersion, p.generation AS Generation, p.created_at AS CreatedAt, p.set_aside_units AS SetAsideUnits, p.sold_aside_units AS SoldAsideUnits, p.taking_units AS TakingUnits FROM flash_sales s JOIN pools p ON p.id = s.id {which}",
             (sale, pool) => (sale, pool),
             parameters))).AsList();
         var left = await LeftUnitsAsync(rows.ConvertAll(row => row.Pool));
@@ -85,27 +89,39 @@ internal sealed class SaleBoard
         });
     }
 
+    // All that is left, wherever it is sold: in Redis, set aside, or on its way between the two.
     private async Task<Dictionary<long, long>> LeftUnitsAsync(List<Pool> pools)
     {
-        // Where Redis is away, SQL knows all but the last moment, and pages go on.
-        var left = pools.ToDictionary(pool => pool.Id, pool => pool.CapacityUnits - pool.ClaimedUnits);
-        var asked = pools.ConvertAll(pool => (pool, Left: redis.GuardAsync(new PoolKeys(pool.Id).Left, db => db.StringGetAsync(new PoolKeys(pool.Id).Left))));
+        var known = new Dictionary<long, long>();
+        var asked = pools.ConvertAll(pool =>
+        {
+            var key = new PoolKeys(pool.Id).Left;
+            return (pool, Key: key, Left: redis.GuardAsync(key, db => db.StringGetAsync(key)));
+        });
         try
         {
-            await redis.EachAsync(asked, one => new PoolKeys(one.pool.Id).Left, async one =>
+            await redis.EachAsync(asked, one => one.Key, async one =>
             {
                 if (await one.Left is { IsNull: false } units)
                 {
-                    left[one.pool.Id] = (long)units;
+                    known[one.pool.Id] = lastLeft[one.pool.Id] = (long)units;
                 }
             });
         }
         catch (DependencyUnavailableException)
         {
-            // See above.
+            // Where Redis is away it sells nothing, so what was left there still is; of a pool that was not looked at since the start SQL knows all but what waits in the queue. Pages go on.
         }
 
-        return left;
+        return pools.ToDictionary(pool => pool.Id, pool =>
+        {
+            var unwritten = Math.Max(0, pool.CapacityUnits - pool.ClaimedUnits);
+            return known.TryGetValue(pool.Id, out var left) ? left + Aside(pool)
+                : lastLeft.TryGetValue(pool.Id, out left) ? Math.Min(left + Aside(pool), unwritten)
+                : unwritten;
+        });
+
+        static long Aside(Pool pool) => pool.SetAsideUnits - pool.SoldAsideUnits + pool.TakingUnits;
     }
 
     private sealed record Board(FrozenDictionary<long, PostedSale> Sales, bool HasAll, DateTimeOffset LoadedAt, string ETag, byte[] Json);

@@ -1,6 +1,4 @@
 using System.Globalization;
-using System.Net;
-using System.Net.Sockets;
 using Sluice.Operations.Nodes;
 using Sluice.Platform.Hosting;
 using Sluice.Platform.Sql;
@@ -23,9 +21,9 @@ internal sealed class Cluster(ClusterFolder folder, Action<string> say)
     /// <param name="settings">For every Sluice node; null keeps those of before.</param>
     public async Task<ClusterState> UpAsync(int? publicPort, ClusterSql? sql, ClusterRedis? redis, IReadOnlyList<string>? settings, CancellationToken cancel)
     {
-        ServerPrograms.Demand();
         using var turn = folder.Lock();
-        var state = folder.Exists ? folder.Load() : Plan(publicPort ?? 8080, sql ?? ClusterSql.Replication, redis ?? ClusterRedis.Sentinel, settings ?? []);
+        var state = folder.Exists ? folder.Load() : ClusterPlan.New(publicPort ?? 8080, sql ?? ClusterSql.Galera, redis ?? ClusterRedis.Sentinel, settings ?? []);
+        ServerPrograms.Demand(state.Sql);
         if (settings is not null && !settings.SequenceEqual(state.Settings, StringComparer.Ordinal))
         {
             if (state.Members.Any(member => member.IsSluice && member.IsAlive))
@@ -124,7 +122,7 @@ internal sealed class Cluster(ClusterFolder folder, Action<string> say)
             nodeId = (nodeId % 255) + 1;
         }
 
-        var member = new Member(string.Create(CultureInfo.InvariantCulture, $"{prefix}-{number}"), kind, FreePort(state.PublicPort + 1, state.Members.Select(each => each.Port)), nodeId);
+        var member = new Member(string.Create(CultureInfo.InvariantCulture, $"{prefix}-{number}"), kind, ClusterPlan.FreePort(state.PublicPort + 1, state.Members.SelectMany(each => each.Ports)), nodeId);
         state = state with { NextNodeId = (nodeId % 255) + 1, Members = [.. state.Members, member] };
         folder.Save(state);
         await StartMissingAsync(state, each => each.Name == member.Name, cancel);
@@ -165,7 +163,7 @@ internal sealed class Cluster(ClusterFolder folder, Action<string> say)
         var wanted = name is null ? null : Named(state, name);
         if (state.Sql != ClusterSql.Replication)
         {
-            throw new DependencyUnavailableException("cluster", "it has one MariaDB and no replica.");
+            throw new DependencyUnavailableException("cluster", state.Sql == ClusterSql.Galera ? "nobody has to: HAProxy leads to another Galera node by itself." : "it has one MariaDB and no replica.");
         }
 
         if (wanted is { Kind: not MemberKind.MariaDb } || wanted?.Name == state.Writer)
@@ -196,60 +194,6 @@ internal sealed class Cluster(ClusterFolder folder, Action<string> say)
 
     private static IEnumerable<Member> Replicas(ClusterState state) => state.Members.Where(member => member.Kind == MemberKind.MariaDb && member.Name != state.Writer);
 
-    private static ClusterState Plan(int publicPort, ClusterSql sql, ClusterRedis redis, IReadOnlyList<string> settings)
-    {
-        var members = new List<Member>();
-        var ports = new List<int> { publicPort };
-        var nodes = 0;
-        Add("api-1", MemberKind.Api, ++nodes);
-        Add("api-2", MemberKind.Api, ++nodes);
-        Add("worker-1", MemberKind.Worker, ++nodes);
-        Add("ops-1", MemberKind.Ops, ++nodes);
-        for (var n = 1; n <= (redis == ClusterRedis.Single ? 1 : 3); n++)
-        {
-            Add(string.Create(CultureInfo.InvariantCulture, $"redis-{n}"), MemberKind.Redis, n);
-        }
-
-        for (var n = 1; n <= (redis == ClusterRedis.Single ? 0 : 3); n++)
-        {
-            Add(string.Create(CultureInfo.InvariantCulture, $"sentinel-{n}"), MemberKind.Sentinel, n);
-        }
-
-        for (var n = 1; n <= (sql == ClusterSql.Single ? 1 : 3); n++)
-        {
-            Add(string.Create(CultureInfo.InvariantCulture, $"mariadb-{n}"), MemberKind.MariaDb, n);
-        }
-
-        members.Add(new Member("nginx", MemberKind.Nginx, publicPort, 0));
-        return new ClusterState(publicPort, sql, redis, "mariadb-1", nodes + 1, settings, members);
-
-        void Add(string name, MemberKind kind, int nodeId)
-        {
-            var port = FreePort(publicPort + 1, ports);
-            ports.Add(port);
-            members.Add(new Member(name, kind, port, nodeId));
-        }
-    }
-
-    private static int FreePort(int from, IEnumerable<int> taken) =>
-        Enumerable.Range(from, 1_000).Where(port => port <= 65_535).Except(taken).FirstOrDefault(IsFree) is var port and > 0
-            ? port
-            : throw new DependencyUnavailableException("cluster", string.Create(CultureInfo.InvariantCulture, $"no port from {from} on is free."));
-
-    internal static bool IsFree(int port)
-    {
-        try
-        {
-            using var listener = new TcpListener(IPAddress.Loopback, port);
-            listener.Start();
-            return true;
-        }
-        catch (SocketException)
-        {
-            return false;
-        }
-    }
-
     private static Member Named(ClusterState state, string name) => state.Find(name)
         ?? throw new DependencyUnavailableException("cluster", $"there is no '{name}' in it; there are {string.Join(", ", state.InOrder.Select(member => member.Name))}.");
 
@@ -262,13 +206,20 @@ internal sealed class Cluster(ClusterFolder folder, Action<string> say)
         foreach (var kind in state.InOrder.Where(which).Where(member => !member.IsAlive).GroupBy(member => member.Kind).ToList())
         {
             // Of the Redis servers the primary first: it waits for a failover only while others run already, and those may have what it has.
-            foreach (var member in kind.OrderByDescending(member => kind.Key == MemberKind.Redis && member.Name == RedisMember.Primary(folder, state).Name).ToList())
+            // Of Galera nodes the one that has most: the others join it.
+            var first = kind.Key switch
             {
-                if (!IsFree(member.Port))
+                MemberKind.Redis => RedisMember.Primary(folder, state).Name,
+                MemberKind.MariaDb when state.Sql == ClusterSql.Galera => await GaleraMember.FirstAsync(folder, state, cancel),
+                _ => null,
+            };
+            foreach (var member in kind.OrderByDescending(member => member.Name == first).ToList())
+            {
+                if (!member.Ports.All(ClusterPlan.IsFree))
                 {
                     // What a former life left behind is ours to end: nginx' workers keep the port when their master is killed.
                     await (member.Process?.KillAsync(cancel) ?? Task.CompletedTask);
-                    if (!IsFree(member.Port))
+                    if (!member.Ports.All(ClusterPlan.IsFree))
                     {
                         throw new DependencyUnavailableException("cluster", string.Create(CultureInfo.InvariantCulture, $"port {member.Port}, which {member.Name} needs, is used by another program."));
                     }
@@ -277,6 +228,11 @@ internal sealed class Cluster(ClusterFolder folder, Action<string> say)
                 say(string.Create(CultureInfo.InvariantCulture, $"{member.Name} starts on port {member.Port} …"));
                 state = state.With(member with { Process = await LaunchAsync(state, member, cancel) });
                 folder.Save(state);
+                if (state.Sql == ClusterSql.Galera && kind.Key == MemberKind.MariaDb)
+                {
+                    // One after the other, also those that join: of two that are given their state at once, one was seen to lack the other's arrival ("IST didn't contain all write sets"), and to end or to hang over it.
+                    await ReadyAsync(state, state.Find(member.Name)!, cancel);
+                }
             }
 
             foreach (var member in kind)
@@ -287,6 +243,12 @@ internal sealed class Cluster(ClusterFolder folder, Action<string> say)
             if (kind.Key == MemberKind.MariaDb)
             {
                 await ReplicateAsync(state, cancel);
+
+                // After a stop of all nodes HAProxy takes some seconds to believe in one again.
+                if (state.Find("haproxy") is { IsAlive: true } proxy)
+                {
+                    await ReadyAsync(state, proxy, cancel);
+                }
             }
         }
 
@@ -297,6 +259,12 @@ internal sealed class Cluster(ClusterFolder folder, Action<string> say)
     {
         switch (member.Kind)
         {
+            case MemberKind.MariaDb when state.Sql == ClusterSql.Galera:
+                return await GaleraMember.StartAsync(folder, state, member, cancel);
+            case MemberKind.SqlCheck:
+                return HaProxyMember.StartCheck(folder, state, member);
+            case MemberKind.HaProxy:
+                return HaProxyMember.Start(folder, state, member);
             case MemberKind.MariaDb:
                 await MariaDbMember.InstallAsync(folder, member, cancel);
                 return MariaDbMember.Start(folder, member, state.Sql, member.Name == state.Writer);
@@ -335,7 +303,10 @@ internal sealed class Cluster(ClusterFolder folder, Action<string> say)
 
     private async Task<bool> IsReadyAsync(ClusterState state, Member member, CancellationToken cancel) => member.Kind switch
     {
+        MemberKind.MariaDb when state.Sql == ClusterSql.Galera => await GaleraMember.WhyNotAsync(folder, member) is null,
         MemberKind.MariaDb => await MariaDbMember.Server(folder, member).TryLookAsync(cancel) is not null,
+        MemberKind.SqlCheck => await SluiceMember.AnswersAsync(SluiceMember.Url(member), cancel),
+        MemberKind.HaProxy => await HaProxyMember.WriterAsync(folder, state) is not null,
         MemberKind.Redis => await RedisMember.IsReadyAsync(folder, state, member),
         MemberKind.Sentinel => await SentinelMember.TryLookAsync(folder, member) is not null,
         MemberKind.Nginx => await SluiceMember.AnswersAsync(NginxMember.CheckUrl(member), cancel),
@@ -345,7 +316,7 @@ internal sealed class Cluster(ClusterFolder folder, Action<string> say)
     // The replicas follow before the primary leads: from then on its commits wait for them.
     private async Task ReplicateAsync(ClusterState state, CancellationToken cancel)
     {
-        if (state.Sql == ClusterSql.Single)
+        if (state.Sql != ClusterSql.Replication)
         {
             return;
         }

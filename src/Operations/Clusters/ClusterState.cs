@@ -8,6 +8,8 @@ namespace Sluice.Operations.Clusters;
 internal enum MemberKind
 {
     MariaDb,
+    SqlCheck,
+    HaProxy,
     Redis,
     Sentinel,
     Worker,
@@ -24,6 +26,9 @@ internal enum ClusterSql
 
     /// <summary>A primary and two semi-synchronous replicas; a person promotes.</summary>
     Replication,
+
+    /// <summary>Three Galera nodes, of which HAProxy leads to one; another takes over by itself.</summary>
+    Galera,
 }
 
 /// <summary>How Redis is served.</summary>
@@ -37,17 +42,23 @@ internal enum ClusterRedis
 }
 
 /// <summary>One process of the cluster: what it is, where, and which process runs it now.</summary>
-/// <param name="NodeId">Number of a Sluice node, <c>server-id</c> of a MariaDB, number of a Redis or Sentinel; otherwise 0.</param>
+/// <param name="NodeId">Number of a Sluice node, <c>server-id</c> of a MariaDB, number of a Redis, a Sentinel, or of the MariaDB that a check asks; otherwise 0.</param>
 /// <param name="Process">The process that was started last, or null.</param>
-internal sealed record Member(string Name, MemberKind Kind, int Port, int NodeId, OwnProcess? Process = null)
+/// <param name="GroupPort">Of a Galera node: the first of three ports in a row on which the nodes speak with each other (group, missed writes, whole copies); otherwise 0.</param>
+internal sealed record Member(string Name, MemberKind Kind, int Port, int NodeId, OwnProcess? Process = null, int GroupPort = 0)
 {
+    public const int GroupPorts = 3;
+
+    /// <summary>Every port that is its own.</summary>
+    [JsonIgnore] public IEnumerable<int> Ports => GroupPort == 0 ? [Port] : [Port, .. Enumerable.Range(GroupPort, GroupPorts)];
+
     [JsonIgnore] public bool IsSluice => Kind is MemberKind.Worker or MemberKind.Api or MemberKind.Ops;
 
     [JsonIgnore] public bool IsAlive => Process?.IsAlive == true;
 }
 
 /// <summary>All that is known about a cluster between two commands: <c>cluster.json</c> in its folder.</summary>
-/// <param name="Writer">Name of the MariaDB that takes writes.</param>
+/// <param name="Writer">Name of the MariaDB that takes writes; of a Galera cluster, the one that does while it can.</param>
 /// <param name="Settings">Given to every Sluice node, <c>Section:Name=value</c>.</param>
 internal sealed record ClusterState(int PublicPort, ClusterSql Sql, ClusterRedis Redis, string Writer, int NextNodeId, IReadOnlyList<string> Settings, IReadOnlyList<Member> Members)
 {

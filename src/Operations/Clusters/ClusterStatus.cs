@@ -3,6 +3,7 @@ using System.Net.Http.Json;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
+using Sluice.Platform.Sql;
 
 namespace Sluice.Operations.Clusters;
 
@@ -28,17 +29,21 @@ internal sealed record ClusterStatus(string Url, string Folder, IReadOnlyList<Me
     public static async Task<ClusterStatus> LookAsync(ClusterFolder folder, CancellationToken cancel)
     {
         var state = folder.Load();
-        var members = await Task.WhenAll(state.InOrder.Select(member => LookAsync(folder, state, member, cancel)));
+        var writer = state.Sql == ClusterSql.Galera ? await HaProxyMember.WriterAsync(folder, state) : state.Writer;
+        var members = await Task.WhenAll(state.InOrder.Select(member => LookAsync(folder, state, member, writer, cancel)));
         var (depth, age) = await QueueAsync(folder, state, cancel);
         return new ClusterStatus(string.Create(CultureInfo.InvariantCulture, $"http://127.0.0.1:{state.PublicPort}"), folder.Root, members, depth, age);
     }
 
-    private static async Task<MemberStatus> LookAsync(ClusterFolder folder, ClusterState state, Member member, CancellationToken cancel)
+    private static async Task<MemberStatus> LookAsync(ClusterFolder folder, ClusterState state, Member member, string? writer, CancellationToken cancel)
     {
         var role = member.Kind switch
         {
             MemberKind.MariaDb when state.Sql == ClusterSql.Single => "sql",
+            MemberKind.MariaDb when state.Sql == ClusterSql.Galera => member.Name == writer ? "sql writer" : "sql node",
             MemberKind.MariaDb => member.Name == state.Writer ? "sql primary" : "sql replica",
+            MemberKind.SqlCheck => "sql check",
+            MemberKind.HaProxy => "way to the sql writer",
             MemberKind.Redis when state.Redis == ClusterRedis.Single => "redis",
             MemberKind.Redis => member.Name == RedisMember.Primary(folder, state).Name ? "redis primary" : "redis replica",
             MemberKind.Sentinel => "sentinel",
@@ -58,6 +63,14 @@ internal sealed record ClusterStatus(string Url, string Folder, IReadOnlyList<Me
 
         switch (member.Kind)
         {
+            case MemberKind.MariaDb when state.Sql == ClusterSql.Galera:
+                return await GaleraView.TryLookAsync(MariaDbMember.Connection(folder, member.Port)) is { } node
+                    ? status with { Health = await GaleraMember.WhyNotAsync(folder, member) ?? "ok", Says = string.Create(CultureInfo.InvariantCulture, $"{node.Cluster}, {node.State}, sees {node.Nodes} of {GaleraMember.Nodes(state).Count()}, at {node.Committed}") }
+                    : status with { Health = "does not answer" };
+            case MemberKind.SqlCheck:
+                return status with { Health = await SluiceMember.AnswersAsync(SluiceMember.Url(member), cancel) ? "ok" : "does not answer" };
+            case MemberKind.HaProxy:
+                return status with { Health = writer is null ? "no node may be written" : "ok", Says = writer is null ? "" : $"leads to {writer}" };
             case MemberKind.MariaDb:
                 if (await MariaDbMember.Server(folder, member).TryLookAsync(cancel) is not { } view)
                 {

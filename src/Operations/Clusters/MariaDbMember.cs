@@ -14,11 +14,38 @@ internal static class MariaDbMember
 
     public static ReplicatedServer Server(ClusterFolder folder, Member member) => new("127.0.0.1", member.Port, AdminUser, folder.Secret("sql-admin"));
 
-    public static string Connection(ClusterFolder folder, Member member) =>
-        string.Create(CultureInfo.InvariantCulture, $"Server=127.0.0.1;Port={member.Port};User ID={AppUser};Password={folder.Secret("sql")};Database={Database}");
+    /// <summary>Where the nodes write: of a Galera cluster by way of HAProxy.</summary>
+    public static int WriterPort(ClusterState state) => state.Find(state.Sql == ClusterSql.Galera ? "haproxy" : state.Writer)!.Port;
+
+    public static string Connection(ClusterFolder folder, int port) =>
+        string.Create(CultureInfo.InvariantCulture, $"Server=127.0.0.1;Port={port};User ID={AppUser};Password={folder.Secret("sql")};Database={Database}");
 
     /// <summary>Makes its data folder if it has none.</summary>
     public static async Task InstallAsync(ClusterFolder folder, Member member, CancellationToken cancel)
+    {
+        var home = folder.Of(member);
+        await MakeDataAsync(folder, member, cancel);
+
+        // Not in the log that replicas replay: each server has them from its own start, a replica also before it follows anybody.
+        await File.WriteAllLinesAsync(Path.Combine(home, "users.sql"), [
+            "SET SESSION sql_log_bin = 0;",
+            .. Users(folder),
+            $"CREATE USER IF NOT EXISTS '{ReplicationUser}'@'127.0.0.1' IDENTIFIED BY '{folder.Secret("sql-replication")}';",
+            $"GRANT REPLICATION SLAVE ON *.* TO '{ReplicationUser}'@'127.0.0.1';",
+        ], cancel);
+    }
+
+    /// <summary>The shop's user with no right outside its database, and one for the cluster's own commands.</summary>
+    internal static IEnumerable<string> Users(ClusterFolder folder) => [
+        $"CREATE DATABASE IF NOT EXISTS {Database} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;",
+        $"CREATE USER IF NOT EXISTS '{AppUser}'@'127.0.0.1' IDENTIFIED BY '{folder.Secret("sql")}';",
+        $"GRANT ALL ON {Database}.* TO '{AppUser}'@'127.0.0.1';",
+        $"CREATE USER IF NOT EXISTS '{AdminUser}'@'127.0.0.1' IDENTIFIED BY '{folder.Secret("sql-admin")}';",
+        $"GRANT ALL ON *.* TO '{AdminUser}'@'127.0.0.1';",
+    ];
+
+    /// <summary>The folders of a server, and the tables that it needs for itself, if it has none.</summary>
+    internal static async Task MakeDataAsync(ClusterFolder folder, Member member, CancellationToken cancel, params IEnumerable<string> more)
     {
         var home = folder.Of(member);
         var data = Path.Combine(home, "data");
@@ -26,30 +53,23 @@ internal static class MariaDbMember
         ClusterFolder.MakeFolder(Path.Combine(home, "tmp"));
         if (!Directory.Exists(Path.Combine(data, "mysql")))
         {
-            var log = folder.LogOf(member);
-
             // A folder of its own for temporary tables: in a shared one, another server that starts deletes them.
-            using var install = Process.Start(new ProcessStartInfo("sh", [
-                "-c", "exec \"$@\" >>\"$0\" 2>&1 </dev/null", log, ServerPrograms.Find("mariadb-install-db"), "--no-defaults", $"--datadir={data}", $"--tmpdir={home}/tmp", $"--user={Environment.UserName}",
-                "--auth-root-authentication-method=socket", $"--auth-root-socket-user={Environment.UserName}", "--skip-test-db", "--skip-name-resolve", "--innodb-log-file-size=64M"])) ?? throw new InvalidOperationException("mariadb-install-db did not start.");
-            await install.WaitForExitAsync(cancel);
-            if (install.ExitCode != 0)
-            {
-                throw new DependencyUnavailableException("sql", $"mariadb-install-db ended with {install.ExitCode}; see {log}");
-            }
+            await RunAsync(folder.LogOf(member), [
+                ServerPrograms.Find("mariadb-install-db"), "--no-defaults", $"--datadir={data}", $"--tmpdir={home}/tmp", $"--user={Environment.UserName}",
+                "--auth-root-authentication-method=socket", $"--auth-root-socket-user={Environment.UserName}", "--skip-test-db", "--skip-name-resolve", "--innodb-log-file-size=64M", .. more], cancel);
         }
+    }
 
-        // Not in the log that replicas replay: each server has them from its own start, a replica also before it follows anybody.
-        await File.WriteAllLinesAsync(Path.Combine(home, "users.sql"), [
-            "SET SESSION sql_log_bin = 0;",
-            $"CREATE DATABASE IF NOT EXISTS {Database} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;",
-            $"CREATE USER IF NOT EXISTS '{AppUser}'@'127.0.0.1' IDENTIFIED BY '{folder.Secret("sql")}';",
-            $"GRANT ALL ON {Database}.* TO '{AppUser}'@'127.0.0.1';",
-            $"CREATE USER IF NOT EXISTS '{AdminUser}'@'127.0.0.1' IDENTIFIED BY '{folder.Secret("sql-admin")}';",
-            $"GRANT ALL ON *.* TO '{AdminUser}'@'127.0.0.1';",
-            $"CREATE USER IF NOT EXISTS '{ReplicationUser}'@'127.0.0.1' IDENTIFIED BY '{folder.Secret("sql-replication")}';",
-            $"GRANT REPLICATION SLAVE ON *.* TO '{ReplicationUser}'@'127.0.0.1';",
-        ], cancel);
+    /// <summary>Runs a program to its end. What it says goes to the end of <paramref name="log"/>.</summary>
+    /// <exception cref="DependencyUnavailableException">It ended with another code than 0.</exception>
+    internal static async Task RunAsync(string log, IReadOnlyList<string> command, CancellationToken cancel)
+    {
+        using var process = Process.Start(new ProcessStartInfo("sh", ["-c", "exec \"$@\" >>\"$0\" 2>&1 </dev/null", log, .. command])) ?? throw new InvalidOperationException($"{command[0]} did not start.");
+        await process.WaitForExitAsync(cancel);
+        if (process.ExitCode != 0)
+        {
+            throw new DependencyUnavailableException("sql", $"{Path.GetFileName(command[0])} ended with {process.ExitCode}; see {log}");
+        }
     }
 
     /// <param name="isWriter">It is the primary. A server that no longer is one drops what no replica has when it recovers, and follows.</param>

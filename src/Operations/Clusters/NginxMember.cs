@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Text;
 using Sluice.Operations.LoadBalancer;
 using Sluice.Operations.Nodes;
 using Sluice.Platform.Hosting;
@@ -20,8 +19,8 @@ internal static class NginxMember
         var home = folder.Of(member);
         ClusterFolder.MakeFolder(home);
         ClusterFolder.MakeFolder(Path.Combine(home, "temp"));
-        File.WriteAllText(Path.Combine(home, "nginx.conf"), Replace("nginx.conf", ("/run/nginx.pid", PidFile(folder)), ("/var/log/nginx/", $"{home}/"), ("/var/lib/nginx/", $"{home}/temp/"), ("/etc/nginx/", $"{home}/")));
-        File.WriteAllText(Path.Combine(home, "sluice.conf"), Replace(
+        File.WriteAllText(Path.Combine(home, "nginx.conf"), ShippedFile.With("nginx.conf", ("/run/nginx.pid", PidFile(folder)), ("/var/log/nginx/", $"{home}/"), ("/var/lib/nginx/", $"{home}/temp/"), ("/etc/nginx/", $"{home}/")));
+        File.WriteAllText(Path.Combine(home, "sluice.conf"), ShippedFile.With(
             "sluice.conf", ("/etc/nginx/", $"{home}/"), ("/var/log/nginx/", $"{home}/"), ("listen 80 ", string.Create(CultureInfo.InvariantCulture, $"listen 127.0.0.1:{member.Port} "))));
         if (!File.Exists(UpstreamFile(folder)))
         {
@@ -34,19 +33,5 @@ internal static class NginxMember
         var user = Environment.UserName == "root" ? " user root;" : "";
         return OwnProcess.Start(
             ServerPrograms.Find("nginx"), ["-p", home, "-c", Path.Combine(home, "nginx.conf"), "-g", $"daemon off;{user}"], new Dictionary<string, string>(StringComparer.Ordinal), home, folder.LogOf(member));
-    }
-
-    /// <summary>A shipped file with other words in it. Each of them must be there, or the file and this have grown apart.</summary>
-    internal static string Replace(string name, params (string From, string To)[] changes)
-    {
-        using var stream = typeof(NginxMember).Assembly.GetManifestResourceStream(name) ?? throw new InvalidOperationException($"{name} is not part of this program.");
-        using var reader = new StreamReader(stream, Encoding.UTF8);
-        var text = reader.ReadToEnd();
-        foreach (var (from, to) in changes)
-        {
-            text = text.Contains(from, StringComparison.Ordinal) ? text.Replace(from, to, StringComparison.Ordinal) : throw new InvalidOperationException($"deploy/nginx/{name} has no '{from}'.");
-        }
-
-        return text;
     }
 }

@@ -22,7 +22,7 @@ internal static class SluiceMember
             ["SLUICE__DATA"] = folder.Keys,
             ["SLUICE__KNOWNPROXIES"] = "127.0.0.1",
             ["SLUICE__NODES__NAME"] = member.Name,
-            ["SLUICE__SQL__CONNECTION"] = MariaDbMember.Connection(folder, state.Find(state.Writer)!),
+            ["SLUICE__SQL__CONNECTION"] = MariaDbMember.Connection(folder, MariaDbMember.WriterPort(state)),
         };
         foreach (var (name, value) in RedisMember.Settings(folder, state))
         {
@@ -36,9 +36,14 @@ internal static class SluiceMember
             environment["SLUICE__NGINX__CHECKURL"] = NginxMember.CheckUrl(nginx);
         }
 
+        return Run(["serve", .. state.Settings.SelectMany(setting => new[] { "--set", setting })], environment, folder.Root, folder.LogOf(member));
+    }
+
+    /// <summary>This very program, as a process of the cluster.</summary>
+    public static OwnProcess Run(IEnumerable<string> arguments, IReadOnlyDictionary<string, string> environment, string folder, string log)
+    {
         var dotnet = Environment.ProcessPath is { } path && Path.GetFileNameWithoutExtension(path) == "dotnet" ? path : "dotnet";
-        return OwnProcess.Start(
-            dotnet, [Path.Combine(AppContext.BaseDirectory, "sluice.dll"), "serve", .. state.Settings.SelectMany(setting => new[] { "--set", setting })], environment, folder.Root, folder.LogOf(member));
+        return OwnProcess.Start(dotnet, [Path.Combine(AppContext.BaseDirectory, "sluice.dll"), .. arguments], environment, folder, log);
     }
 
     /// <summary>"" when it is ready, else what is missing; null when it does not answer.</summary>

@@ -108,22 +108,8 @@ public sealed partial class NginxKeeper(NodeRegistry registry, NodeHeartbeat sel
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        await Task.Yield();
-        while (!stoppingToken.IsCancellationRequested)
-        {
-            try
-            {
-                await RoundAsync();
-            }
-            catch (Exception e)
-            {
-                // The edge of the process: Redis is away, or the file cannot be written. nginx goes on with what it has.
-                LogFailed(log, e is DependencyUnavailableException ? null : e, e.Message);
-            }
-
-            await Task.Delay(options.Round, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        }
-
+        // Said once: Redis is away, or the file cannot be written. nginx goes on with what it has.
+        await Rounds.RunAsync(RoundAsync, options.Round, (error, says) => LogFailed(log, error, says), time, stoppingToken);
         try
         {
             // Nobody looks after nginx now: nodes that drain must not wait for it.

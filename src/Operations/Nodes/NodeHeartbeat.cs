@@ -117,7 +117,10 @@ public sealed partial class NodeHeartbeat(NodeRegistry registry, NodeOptions nod
                 LogNumberTaken(log, node.NodeId, other);
             }
 
-            apiNodes.Count = (await registry.ListAsync()).Count(other => other.Node.Roles.HasFlag(Roles.Api) && other.Node.State == NodeState.Ready && other.Silence <= options.SilenceMax);
+            if (node.Roles.HasFlag(Roles.Api))
+            {
+                apiNodes.Count = (await registry.ListAsync()).Count(other => other.Node.Roles.HasFlag(Roles.Api) && other.Node.State == NodeState.Ready && other.Silence <= options.SilenceMax);
+            }
         }
         catch (DependencyUnavailableException e)
         {

@@ -29,6 +29,8 @@ public static class PlatformServices
         services.AddSingleton<ClaimWaiters>();
         services.AddSingleton<ClaimWriter>();
         services.AddSingleton<IQueueUse>(provider => provider.GetRequiredService<ClaimWriter>());
+        services.AddSingleton<SqlClaims>();
+        services.AddSingleton<RedisAway>();
         services.AddSingleton<Releases>();
         services.AddSingleton<PoolAudit>();
         services.AddSingleton(_ => Certificates.LoadOrCreateKey(node.Data));
@@ -49,7 +51,11 @@ public static class PlatformServices
     }
 
     /// <summary>Background work of the platform on nodes with the role api.</summary>
-    public static void AddPlatformApi(this IServiceCollection services) => services.AddHostedService<KeepAcknowledged>();
+    public static void AddPlatformApi(this IServiceCollection services)
+    {
+        services.AddHostedService<KeepAcknowledged>();
+        services.AddHostedService(provider => provider.GetRequiredService<RedisAway>());
+    }
 
     /// <summary>Background work of the platform on nodes with the role worker.</summary>
     public static void AddPlatformWorkers(this IServiceCollection services, WriteQueueOptions queue)

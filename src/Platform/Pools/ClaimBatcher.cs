@@ -82,7 +82,7 @@ internal sealed class Told(List<PendingClaim> batch, int from, int to) : IThread
 /// </summary>
 internal sealed class ClaimBatcher(
     long poolId, PoolKeys keys, RedisConnection redis, PoolRebuilder rebuilder, QueueSignal queueSignal, PoolsOptions options, PoolMetrics metrics, AckJournal journal,
-    int lagMax, Action<long, long> onAnswer)
+    RedisAway away, SqlClaims sql, int lagMax, Action<long, long> onAnswer)
 {
     private static readonly RedisScript ClaimScript = RedisScript.Load("Claim.lua");
 
@@ -123,7 +123,7 @@ internal sealed class ClaimBatcher(
         while (TakeBatch() is { } batch)
         {
             // The next call is on its way before anybody of the last one is told.
-            var asking = AskAsync(batch, mayRebuild: true, closedAt: 0);
+            var asking = away.SqlSells ? sql.AskAsync(poolId, batch) : AskAsync(batch, mayRebuild: true, closedAt: 0);
             Told.TellAll(answered);
             try
             {

@@ -20,6 +20,9 @@ public sealed partial class ClaimWriter(
     Database database, RedisConnection redis, PoolRebuilder rebuilder, ClaimWaiters waiters, AckJournal journal, IEnumerable<IPoolKind> poolKinds, PoolMetrics metrics, TimeProvider time, ILogger<ClaimWriter> log)
     : IQueueUse
 {
+    /// <summary>Why a claim was refused whose user has another one for the same request: the same key, or a limit of one. Asked first of one engine and then of the other, or before and after Redis forgot.</summary>
+    internal const string AskedAgain = "asked-again";
+
     private static readonly TimeSpan PartitionsAge = TimeSpan.FromMilliseconds(100), AllPoolsAge = TimeSpan.FromSeconds(5);
 
     private readonly FrozenDictionary<string, IPoolKind> kinds = poolKinds.ToFrozenDictionary(kind => kind.Kind);
@@ -168,6 +171,31 @@ public sealed partial class ClaimWriter(
         return true;
     }
 
+    /// <summary>
+    /// Writes what this node has acknowledged, past the queue, because that is out of reach. When the queue is back and delivers it again, it is found by its id.
+    /// Nothing is written of a pool that was rebuilt since <paramref name="generation"/>: who rebuilt it reaches Redis and may have read SQL already. These claims are handed in or brought back instead.
+    /// </summary>
+    /// <exception cref="DependencyUnavailableException">SQL is away too.</exception>
+    internal async Task WriteAcknowledgedAsync(long poolId, long generation, List<Claim> claims)
+    {
+        // May run again: a claim that is written is found by its id.
+        if (await database.WriteAsync(transaction => WriteAsync(transaction, poolId, generation, claims), LostCommit.RunAgain) is not { } rejected)
+        {
+            return;
+        }
+
+        journal.Forget(poolId, claims.Select(claim => claim.Id));
+        waiters.Announce(claims);
+        metrics.Committed(claims.Count - rejected, rejected);
+    }
+
+    /// <summary>Tells those who wait, and the metrics, of claims that another one's transaction has written.</summary>
+    internal void Announce(List<Claim> claims)
+    {
+        waiters.Announce(claims);
+        metrics.Committed(claims.Count, 0);
+    }
+
     /// <summary>Brings claims back that Redis has forgotten, as far as there is room; what finds none is recorded as rejected. Idempotent.</summary>
     /// <returns>False: another process is rebuilding the pool. Call again.</returns>
     /// <exception cref="DependencyUnavailableException">SQL or Redis went away: call again.</exception>
@@ -197,16 +225,17 @@ public sealed partial class ClaimWriter(
         }
     }
 
+    /// <param name="generation">Of the pool, from before the peek; null: the claims are not from a queue.</param>
     /// <returns>
     /// How many claims SQL refused, now or when they were delivered before: above the capacity or the user's limit.
     /// Null: the pool was rebuilt since <paramref name="generation"/>, and nothing was done.
     /// </returns>
-    private async Task<int?> WriteAsync(DbTransaction transaction, long poolId, long generation, List<Claim> claims)
+    internal async Task<int?> WriteAsync(DbTransaction transaction, long poolId, long? generation, List<Claim> claims)
     {
         var connection = transaction.Connection!;
         // The pool's row first, and until the commit: capacity, count, places and generation stay what they are now, and of two workers one waits here.
         var pool = await connection.QuerySingleAsync<Pool>($"SELECT {Pool.Columns} FROM pools WHERE id = @poolId{Dialect.ForUpdate(transaction)}", new { poolId }, transaction);
-        if (pool.Generation != generation)
+        if (generation is { } known && pool.Generation != known)
         {
             return null;
         }
@@ -252,7 +281,9 @@ public sealed partial class ClaimWriter(
         }
 
         await InsertNextAsync();
-        await RejectAsync(transaction, refused, "refused-by-sql", now);
+        var again = await AskedAgainAsync(transaction, pool, refused);
+        await RejectAsync(transaction, again, AskedAgain, now);
+        await RejectAsync(transaction, [.. refused.Except(again)], "refused-by-sql", now);
         await CountAndWriteRowsAsync(transaction, pool, [.. claims.Where(claim => fresh.Contains(claim.Id))]);
         return refused.Count + claims.Count(claim => written.TryGetValue(claim.Id, out var state) && state == ClaimState.Rejected);
 
@@ -271,6 +302,22 @@ public sealed partial class ClaimWriter(
             fresh.UnionWith(inserted);
             next.Clear();
         }
+    }
+
+    // As Claim.lua would have answered "already claimed", had it known: the user has what was promised, in the other claim.
+    private static async Task<List<Claim>> AskedAgainAsync(DbTransaction transaction, Pool pool, List<Claim> refused)
+    {
+        if (refused.Count == 0)
+        {
+            return refused;
+        }
+
+        var had = (await transaction.Connection!.QueryAsync<(string UserId, string? Key, ClaimState State)>(
+            "SELECT user_id, idempotency_key, state FROM claims WHERE pool_id = @poolId AND user_id IN @users AND state IN (@confirmed, @released)",
+            new { poolId = pool.Id, users = SqlList.Of(refused.Select(claim => claim.UserId).Distinct()), confirmed = ClaimState.Confirmed, released = ClaimState.Released },
+            transaction)).ToLookup(row => row.UserId, StringComparer.Ordinal);
+        return refused.FindAll(claim => had[claim.UserId].Any(row =>
+            (claim.IdempotencyKey is { } key && row.Key == key) || (pool.PerUserLimit == 1 && row.State == ClaimState.Confirmed)));
     }
 
     private async Task CountAndWriteRowsAsync(DbTransaction transaction, Pool pool, List<Claim> fresh)

@@ -1,4 +1,3 @@
-using System.Globalization;
 using Dapper;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -26,31 +25,8 @@ public sealed partial class KeepAcknowledged(
 
     private long settledAt;
 
-    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
-    {
-        await Task.Yield();
-        var failing = false;
-        while (!stoppingToken.IsCancellationRequested)
-        {
-            try
-            {
-                await RoundAsync();
-                failing = false;
-            }
-            catch (Exception e)
-            {
-                // The edge of the process: an engine is away. Said once; the next round goes on where this one stopped.
-                if (!failing)
-                {
-                    LogFailed(log, e is DependencyUnavailableException ? null : e, e.Message);
-                }
-
-                failing = true;
-            }
-
-            await Task.Delay(Round, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        }
-    }
+    // Said once: an engine is away.
+    protected override Task ExecuteAsync(CancellationToken stoppingToken) => Rounds.RunAsync(RoundAsync, Round, (error, says) => LogFailed(log, error, says), time, stoppingToken);
 
     /// <summary>One look at each pool of which claims are kept.</summary>
     internal async Task RoundAsync()
@@ -65,11 +41,28 @@ public sealed partial class KeepAcknowledged(
             return;
         }
 
-        var asked = journal.Waiting.Select(pool => (Pool: pool, Meta: PoolLook.ReadAsync(redis, pool.PoolId))).ToList();
-        await redis.EachAsync(asked, each => new PoolKeys(each.Pool.PoolId).Meta, async each =>
+        try
+        {
+            await LookAtPoolsAsync();
+        }
+        finally
+        {
+            // Also while one of several servers is away: what the others have taken goes on being written, and would fill the journal.
+            if (time.GetElapsedTime(settledAt) > SettleRound)
+            {
+                settledAt = time.GetTimestamp();
+                await SettleAsync();
+            }
+        }
+    }
+
+    private async Task LookAtPoolsAsync()
+    {
+        var asked = journal.Waiting.Select(pool => (Pool: pool, Key: new PoolKeys(pool.PoolId).Meta, Meta: PoolLook.ReadAsync(redis, pool.PoolId))).ToList();
+        await redis.EachAsync(asked, each => each.Key, async each =>
         {
             var (pool, look) = (each.Pool, await each.Meta);
-            var run = await redis.RunAsync(new PoolKeys(pool.PoolId).Meta);
+            var run = await redis.RunAsync(each.Key);
             if (look.Run != run || look.Freeze.Length > 0)
             {
                 await HandInAsync(pool, run, look);
@@ -83,12 +76,6 @@ public sealed partial class KeepAcknowledged(
                 }
             }
         });
-
-        if (time.GetElapsedTime(settledAt) > SettleRound)
-        {
-            settledAt = time.GetTimestamp();
-            await SettleAsync();
-        }
     }
 
     // Once for each freeze, and once before it: nothing is acknowledged meanwhile.

@@ -20,6 +20,9 @@ public enum Gate
 /// <param name="Version">Goes up by one with each change of gate, times, limit or capacity.</param>
 /// <param name="AppliedVersion">The newest version that Redis is known to have.</param>
 /// <param name="Generation">Goes up by one with each rebuild, before the rebuild reads the queue and the claims.</param>
+/// <param name="SetAsideUnits">Units of the capacity that Redis does not have: <see cref="SqlClaims"/> sells them when Redis is away. 0: claims are then refused.</param>
+/// <param name="SoldAsideUnits">How many of these were sold since the last rebuild, 0 – <paramref name="SetAsideUnits"/>.</param>
+/// <param name="TakingUnits">Units on their way from Redis' share to those set aside: neither engine sells them until <see cref="PoolStore.FinishTakingAsync"/>.</param>
 [method: Dapper.ExplicitConstructor]
 public sealed record Pool(
     long Id,
@@ -35,12 +38,19 @@ public sealed record Pool(
     long Version,
     long AppliedVersion,
     long Generation,
-    long CreatedAt)
+    long CreatedAt,
+    long SetAsideUnits,
+    long SoldAsideUnits,
+    long TakingUnits)
 {
+    /// <summary>What Redis may sell from, claims included; those that are being taken from it still count.</summary>
+    internal long RedisUnits => CapacityUnits - SetAsideUnits;
+
     internal const string Columns =
         "id AS Id, kind AS Kind, title AS Title, initial_units AS InitialUnits, capacity_units AS CapacityUnits, claimed_units AS ClaimedUnits, " +
         "per_user_limit AS PerUserLimit, gate AS Gate, opens_at AS OpensAt, closes_at AS ClosesAt, version AS Version, " +
-        "applied_version AS AppliedVersion, generation AS Generation, created_at AS CreatedAt";
+        "applied_version AS AppliedVersion, generation AS Generation, created_at AS CreatedAt, " +
+        "set_aside_units AS SetAsideUnits, sold_aside_units AS SoldAsideUnits, taking_units AS TakingUnits";
 }
 
 /// <summary>Where a claim stands.</summary>
@@ -139,6 +149,12 @@ public sealed class PoolsOptions
 
     /// <summary>How long a node believes that a pool is sold out before it asks again, 50 ms – 10 s. A release on the same node ends it at once.</summary>
     [Range(typeof(TimeSpan), "00:00:00.05", "00:00:10")] public TimeSpan SoldOutBelief { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>How long Redis must be away, as this node sees it, before SQL sells what pools have set aside for that, 1 s – 10 min. Longer than a failover takes.</summary>
+    [Range(typeof(TimeSpan), "00:00:01", "00:10:00")] public TimeSpan DegradeAfter { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>Claims that this node takes to SQL in a second while Redis is away, 1–100,000; further ones are answered 503.</summary>
+    [Range(1, 100_000)] public int DegradedClaimsPerSecond { get; init; } = 500;
 
     /// <summary>How long <c>Committed</c> waits for SQL before it answers 503 "unknown", 1–60 s.</summary>
     [Range(typeof(TimeSpan), "00:00:01", "00:01:00")] public TimeSpan CommitWaitMax { get; init; } = TimeSpan.FromSeconds(10);

@@ -10,7 +10,7 @@ namespace Sluice.Platform.Pools;
 /// </summary>
 public sealed class PoolClaims(
     PoolStore pools, RedisConnection redis, PoolRebuilder rebuilder, ClaimIds ids, ClaimWaiters waiters, QueueSignal queueSignal, PoolMetrics metrics,
-    AckJournal journal, PoolsOptions options, WriteQueueOptions queueOptions, TimeProvider time)
+    AckJournal journal, RedisAway away, SqlClaims sql, PoolsOptions options, WriteQueueOptions queueOptions, TimeProvider time)
 {
     // One lane for each pool that was asked for here: bounded by the pools that exist.
     private readonly ConcurrentDictionary<long, Lane> lanes = new();
@@ -66,7 +66,7 @@ public sealed class PoolClaims(
     {
         var keys = new PoolKeys(poolId);
         var soldOut = new SoldOutBelief(keys, redis, options, time);
-        return new Lane(new ClaimBatcher(poolId, keys, redis, rebuilder, queueSignal, options, metrics, journal, queueOptions.LagMax, soldOut.Hear), soldOut, kind);
+        return new Lane(new ClaimBatcher(poolId, keys, redis, rebuilder, queueSignal, options, metrics, journal, away, sql, queueOptions.LagMax, soldOut.Hear), soldOut, kind);
     }
 
     private sealed record Lane(ClaimBatcher Batcher, SoldOutBelief SoldOut, string Kind);

@@ -55,8 +55,9 @@ internal sealed class PoolFreeze : IAsyncDisposable
     public async Task ThawAsync(string run, Pool pool, long left, long refillsMin)
     {
         await DemandAsync([
-            "thaw", token, run, pool.Version, PoolStore.GateName(pool.Gate), PoolStore.Optional(pool.OpensAt), PoolStore.Optional(pool.ClosesAt),
-            pool.PerUserLimit, pool.CapacityUnits, left, refillsMin, pool.Generation]);
+            // Units that are being taken from Redis' share are in it until Configure.lua has taken them: it is to come after this, and to find that they still are there.
+            "thaw", token, run, pool.Version - (pool.TakingUnits > 0 ? 1 : 0), PoolStore.GateName(pool.Gate), PoolStore.Optional(pool.OpensAt), PoolStore.Optional(pool.ClosesAt),
+            pool.PerUserLimit, pool.RedisUnits, left, refillsMin, pool.Generation]);
         thawed = true;
     }
 

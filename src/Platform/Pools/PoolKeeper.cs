@@ -15,11 +15,12 @@ public sealed partial class PoolKeeper(
     Database database, RedisConnection redis, PoolRebuilder rebuilder, PoolStore pools, Releases releases, ClaimIds ids, TimeProvider time, ILogger<PoolKeeper> log)
     : BackgroundService
 {
-    private static readonly TimeSpan Round = TimeSpan.FromMilliseconds(500), AllPoolsRound = TimeSpan.FromSeconds(10);
+    // A fold is a rebuild: not more often than this of all, should a node that is cut off from Redis go on selling through SQL.
+    private static readonly TimeSpan Round = TimeSpan.FromMilliseconds(500), AllPoolsRound = TimeSpan.FromSeconds(10), FoldRound = TimeSpan.FromSeconds(2);
 
     private volatile bool ready;
     private string? knownLives;
-    private long allLookedAt;
+    private long allLookedAt, foldedAt;
 
     /// <summary>True once every pool has been brought up after the start.</summary>
     public bool IsReady => ready;
@@ -38,8 +39,28 @@ public sealed partial class PoolKeeper(
                 }
 
                 // Each whatever became of the one before: of several servers one may be away, and what is on the others goes on.
+                DependencyUnavailableException? first = null;
                 ready |= await TryAsync(RebuildStrangersAsync);
-                idle = await TryAsync(pools.ApplyPendingAsync) + await TryAsync(releases.ReturnPendingAsync) == 0;
+                await TryAsync(FoldAsync);
+                await TryAsync(GiveLastUnitsAsync);
+                idle = await TryAsync(pools.ApplyPendingAsync) + await TryAsync(releases.ReturnPendingAsync) + await TryAsync(FinishTakingAsync) == 0;
+                if (first is not null)
+                {
+                    LogFailed(log, null, first.Message);
+                }
+
+                async Task<T?> TryAsync<T>(Func<Task<T>> step)
+                {
+                    try
+                    {
+                        return await step();
+                    }
+                    catch (DependencyUnavailableException e)
+                    {
+                        first ??= e;
+                        return default;
+                    }
+                }
             }
             catch (Exception e)
             {
@@ -54,19 +75,6 @@ public sealed partial class PoolKeeper(
         }
     }
 
-    private async Task<T?> TryAsync<T>(Func<Task<T>> step)
-    {
-        try
-        {
-            return await step();
-        }
-        catch (DependencyUnavailableException e)
-        {
-            LogFailed(log, null, e.Message);
-            return default;
-        }
-    }
-
     // A pool whose "run" is not the server's own was last seen in another life of it: nothing in it is trusted.
     // Pools that can sell are looked at every round, the rest at the start, in a new life of the server, and now and then.
     // False while another process is still at one of them.
@@ -76,12 +84,16 @@ public sealed partial class PoolKeeper(
         var all = lives != knownLives || time.GetElapsedTime(allLookedAt) > AllPoolsRound;
         var pools = (await database.ReadAsync(connection => connection.QueryAsync<long>(
             "SELECT id FROM pools WHERE @all OR gate <> @closed", new { all, closed = Gate.Closed }))).AsList();
-        var asked = pools.ConvertAll(id => (Id: id, Keys: new PoolKeys(id), Meta: redis.GuardAsync(new PoolKeys(id).Meta, db => db.HashGetAsync(new PoolKeys(id).Meta, ["run", "frozen"]))));
+        var asked = pools.ConvertAll(id =>
+        {
+            var key = new PoolKeys(id).Meta;
+            return (Id: id, Key: key, Meta: redis.GuardAsync(key, db => db.HashGetAsync(key, ["run", "frozen"])));
+        });
         var complete = true;
-        await redis.EachAsync(asked, pool => pool.Keys.Meta, async pool =>
+        await redis.EachAsync(asked, pool => pool.Key, async pool =>
         {
             var known = await pool.Meta;
-            if (known[0] != await redis.RunAsync(pool.Keys.Meta))
+            if (known[0] != await redis.RunAsync(pool.Key))
             {
                 complete &= await rebuilder.RebuildAsync(pool.Id) is not null;
             }
@@ -99,6 +111,40 @@ public sealed partial class PoolKeeper(
         return complete;
     }
 
+    /// <summary>Pools of which SQL has sold, closed ones too: a rebuild makes these units known to Redis, so that limits and keys count there. In a new life of the server that was done already.</summary>
+    internal async Task<int> FoldAsync()
+    {
+        if (foldedAt != 0 && time.GetElapsedTime(foldedAt) < FoldRound)
+        {
+            return 0;
+        }
+
+        var sold = (await database.ReadAsync(connection => connection.QueryAsync<long>("SELECT id FROM pools WHERE sold_aside_units > 0 LIMIT 100"))).AsList();
+        foldedAt = sold.Count > 0 ? time.GetTimestamp() : 0;
+        await redis.EachAsync(sold, id => new PoolKeys(id).Meta, rebuilder.RebuildAsync);
+        return sold.Count;
+    }
+
+    // What Redis has given up and a crash kept from being set aside.
+    private async Task<int> FinishTakingAsync() =>
+        await database.ReadAsync(connection => connection.QuerySingleAsync<long>("SELECT COUNT(*) FROM pools WHERE taking_units > 0 AND applied_version = version")) > 0 ? await pools.FinishTakingAsync() : 0;
+
+    // What is set aside is of use as long as there is a rush to go on without Redis. When Redis has less than that itself, it gets it.
+    private async Task<int> GiveLastUnitsAsync()
+    {
+        var setAside = await database.ReadAsync(connection => connection.QueryAsync<(long Id, long Units)>(
+            "SELECT id, set_aside_units FROM pools WHERE gate = @open AND set_aside_units > 0 AND sold_aside_units = 0", new { open = Gate.Open }));
+        var given = 0;
+        await redis.EachAsync(setAside, pool => new PoolKeys(pool.Id).Meta, async pool =>
+        {
+            if (await pools.LeftAsync(pool.Id) < pool.Units)
+            {
+                given += await pools.GiveSetAsideAsync(pool.Id) ? 1 : 0;
+            }
+        });
+        return given;
+    }
+
     // Should the clock have been set back while this node was down, no id is given out twice.
     private async Task StartIdsAsync()
     {
@@ -107,7 +153,8 @@ public sealed partial class PoolKeeper(
         ids.StartAfter(Math.Max(newestPool, newestClaim));
         foreach (var id in await database.ReadAsync(connection => connection.QueryAsync<long>("SELECT id FROM pools WHERE gate <> @closed", new { closed = Gate.Closed })))
         {
-            if (ClaimEntry.TryFromQueue(id, await redis.GuardAsync(new PoolKeys(id).Log, db => db.ListGetByIndexAsync(new PoolKeys(id).Log, -1)), out var newest))
+            var queue = new PoolKeys(id).Log;
+            if (ClaimEntry.TryFromQueue(id, await redis.GuardAsync(queue, db => db.ListGetByIndexAsync(queue, -1)), out var newest))
             {
                 ids.StartAfter(newest.Id);
             }

@@ -98,7 +98,11 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
         await GiveOthersTheirMomentAsync(poolId, keys, run);
         // It waits for the worker that has the pool's row now, and is counted then. May run again: one up or two is the same fence.
         await database.WriteAsync(
-            transaction => transaction.Connection!.ExecuteAsync("UPDATE pools SET generation = generation + 1 WHERE id = @poolId", new { poolId }, transaction), LostCommit.RunAgain);
+            transaction => transaction.Connection!.ExecuteAsync(
+                // What SQL has sold from what was set aside stands with its users from now on, and is no longer set aside. That is a setting of another version: one that was read before must not be applied to it.
+                "UPDATE pools SET generation = generation + 1, version = version + CASE WHEN sold_aside_units > 0 OR taking_units > 0 THEN 1 ELSE 0 END, taking_units = 0, " +
+                "set_aside_units = set_aside_units - sold_aside_units, sold_aside_units = 0 WHERE id = @poolId", new { poolId }, transaction),
+            LostCommit.RunAgain);
         FaultPoints.Reach("rebuild.fenced");
 
         // What nodes have acknowledged, before the queue: it moves from there to SQL, and only then out of their hands.
@@ -141,8 +145,8 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
 
         FaultPoints.Reach("rebuild.held");
 
-        // Step 6: open again. The counter never starts below zero: should more be claimed than there is, nothing is left to sell, and the audit says why.
-        var left = Math.Max(0, pool.CapacityUnits - heldUnits);
+        // Step 6: open again. What SQL has sold since step 2 from what was set aside is among the claims, and of no concern to Redis' share. The counter never starts below zero: should more be claimed than there is, nothing is left to sell, and the audit says why.
+        var left = Math.Max(0, pool.RedisUnits + pool.SoldAsideUnits - heldUnits);
         await freeze.ThawAsync(run, pool, left, refillsMin: time.GetUtcNow().ToUnixTimeMilliseconds());
         await redis.BarrierAsync();
 
@@ -204,7 +208,7 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
             .Concat(found.Waiting.Where(claim => !ids.Contains(claim.Id)).Select(claim => (claim.UserId, claim.Units, Key: claim.IdempotencyKey))).ToLookup(claim => claim.UserId);
         var keys = written.Select(row => (row.UserId, row.IdempotencyKey)).ToHashSet();
         var units = users.ToDictionary(user => user, user => held[user].Sum(claim => (long)claim.Units), StringComparer.Ordinal);
-        var room = found.Pool.CapacityUnits - found.HeldUnits - found.Queued.Values.Sum(claim => (long)claim.Units) - found.Journalled.Values.Sum(claim => (long)claim.Units);
+        var room = found.Pool.RedisUnits + found.Pool.SoldAsideUnits - found.HeldUnits - found.Queued.Values.Sum(claim => (long)claim.Units) - found.Journalled.Values.Sum(claim => (long)claim.Units);
         List<Claim> fits = [];
         foreach (var claim in found.InHand.Values.OrderBy(claim => claim.Id))
         {

@@ -13,8 +13,10 @@ using Sluice.Platform.WriteQueue;
 namespace Sluice.Platform.Pools;
 
 /// <summary>What the shop's servers see of a pool while it runs.</summary>
+/// <param name="LeftUnits">In Redis.</param>
+/// <param name="SetAsideUnits">What SQL would sell, should Redis be away.</param>
 public sealed record PoolView(
-    string Id, string Kind, string Title, string State, long CapacityUnits, long LeftUnits, long QueueDepth, long OldestAgeMs, long DeadLetters, long Version);
+    string Id, string Kind, string Title, string State, long CapacityUnits, long LeftUnits, long SetAsideUnits, long QueueDepth, long OldestAgeMs, long DeadLetters, long Version);
 
 public sealed record PoolName(string Id, string Kind, string Title, string State);
 
@@ -75,7 +77,7 @@ public static class PoolRoutes
             ? Math.Max(0, (long)(time.GetUtcNow() - Hosting.ClaimIds.TimeOf(claim.Id)).TotalMilliseconds)
             : 0;
         return Results.Json(
-            new PoolView(id, pool.Kind, pool.Title, PoolStore.GateName(pool.Gate), pool.CapacityUnits, (long)await left, await depth, age, dead, pool.Version),
+            new PoolView(id, pool.Kind, pool.Title, PoolStore.GateName(pool.Gate), pool.CapacityUnits, (long)await left, pool.SetAsideUnits - pool.SoldAsideUnits, await depth, age, dead, pool.Version),
             PoolsJson.Default.PoolView);
     }
 

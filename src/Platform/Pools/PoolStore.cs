@@ -19,15 +19,16 @@ public sealed class PoolStore(Database database, RedisConnection redis, PoolRebu
     private static readonly RedisScript ConfigureScript = RedisScript.Load("Configure.lua");
 
     /// <summary>Adds a pool in the caller's transaction. It takes no claims until <see cref="ApplyAsync"/> has brought it to Redis.</summary>
+    /// <param name="setAsideUnits">Of the units, those that SQL sells should Redis be away, 0 – <paramref name="units"/>.</param>
     public async Task<Pool> CreateAsync(
-        DbTransaction transaction, long id, string kind, string title, long units, long perUserLimit, Gate gate, DateTimeOffset? opensAt, DateTimeOffset? closesAt)
+        DbTransaction transaction, long id, string kind, string title, long units, long perUserLimit, Gate gate, DateTimeOffset? opensAt, DateTimeOffset? closesAt, long setAsideUnits = 0)
     {
         var pool = new Pool(
             id, kind, title, units, units, 0, perUserLimit, gate, opensAt?.ToUnixTimeMilliseconds(), closesAt?.ToUnixTimeMilliseconds(),
-            Version: 1, AppliedVersion: 0, Generation: 0, time.GetUtcNow().ToUnixTimeMilliseconds());
+            Version: 1, AppliedVersion: 0, Generation: 0, time.GetUtcNow().ToUnixTimeMilliseconds(), setAsideUnits, SoldAsideUnits: 0, TakingUnits: 0);
         await transaction.Connection!.ExecuteAsync(
-            "INSERT INTO pools (id, kind, title, initial_units, capacity_units, claimed_units, per_user_limit, gate, opens_at, closes_at, version, applied_version, created_at) " +
-            "VALUES (@Id, @Kind, @Title, @InitialUnits, @CapacityUnits, 0, @PerUserLimit, @Gate, @OpensAt, @ClosesAt, @Version, @AppliedVersion, @CreatedAt)",
+            "INSERT INTO pools (id, kind, title, initial_units, capacity_units, claimed_units, per_user_limit, gate, opens_at, closes_at, version, applied_version, created_at, set_aside_units) " +
+            "VALUES (@Id, @Kind, @Title, @InitialUnits, @CapacityUnits, 0, @PerUserLimit, @Gate, @OpensAt, @ClosesAt, @Version, @AppliedVersion, @CreatedAt, @SetAsideUnits)",
             pool,
             transaction);
         return pool;
@@ -72,6 +73,75 @@ public sealed class PoolStore(Database database, RedisConnection redis, PoolRebu
         return true;
     }
 
+    /// <summary>
+    /// Gives what is still set aside to Redis, for a pool that has not much else left: the last units are sold where everybody asks. SQL gives up first; <see cref="ApplyPendingAsync"/> brings it to Redis.
+    /// A crash in between hides the units until then, and never doubles them.
+    /// </summary>
+    /// <returns>False when SQL has sold of them since the last rebuild, which has to come first.</returns>
+    public Task<bool> GiveSetAsideAsync(long id) => database.WriteAsync(
+        async transaction => await transaction.Connection!.ExecuteAsync(
+            "UPDATE pools SET set_aside_units = 0, version = version + 1 WHERE id = @id AND set_aside_units > 0 AND sold_aside_units = 0", new { id }, transaction) == 1,
+        LostCommit.RunAgain);
+
+    /// <summary>
+    /// Sets how many units SQL may sell should Redis be away, beside those that it has sold. Fewer: SQL gives up first, then Redis gets them. More: Redis gives up first.
+    /// A crash in between hides units until <see cref="PoolKeeper"/> has finished it, and never doubles them. Idempotent.
+    /// </summary>
+    /// <param name="units">≥ 0. Not above what Redis then has left itself: these would be given back at once (<see cref="GiveSetAsideAsync"/>).</param>
+    /// <returns>The pool as it is now; <see cref="Pool.SetAsideUnits"/> less <see cref="Pool.SoldAsideUnits"/> is something else than <paramref name="units"/> where Redis has not that many left, or the pool is closed.</returns>
+    /// <exception cref="DependencyUnavailableException">Redis or SQL is away. Fewer are set aside all the same, and Redis gets them when it is back; more are not.</exception>
+    public async Task<Pool> SetAsideAsync(long id, long units)
+    {
+        var pool = await FindAsync(id) ?? throw new InvalidOperationException($"There is no pool {id}.");
+        if (pool.TakingUnits > 0)
+        {
+            // Somebody died over it, or is at it this moment: either way it can be finished here.
+            await ApplyAsync(id);
+            await FinishTakingAsync(id);
+            pool = (await FindAsync(id))!;
+        }
+
+        var more = units - (pool.SetAsideUnits - pool.SoldAsideUnits);
+        if (more == 0 || pool.Gate == Gate.Closed || (more > 0 && (await LeftAsync(id) ?? 0) < more + units))
+        {
+            return pool;
+        }
+
+        // What is being taken (step 1) is nobody's until Redis has given it up (step 2: Configure.lua, with the version) and SQL has written that down (step 3). Step 3 changes nothing that Redis knows.
+        // Not run again when its commit got lost: SQL may have sold of it since. Whoever asked asks again.
+        var changed = await database.WriteAsync(transaction => transaction.Connection!.ExecuteAsync(
+            more > 0
+                ? "UPDATE pools SET taking_units = @more, version = version + 1 WHERE id = @id AND version = @Version AND taking_units = 0 AND sold_aside_units = @SoldAsideUnits"
+                : "UPDATE pools SET set_aside_units = set_aside_units + @more, version = version + 1 WHERE id = @id AND version = @Version AND taking_units = 0 AND sold_aside_units = @SoldAsideUnits",
+            new { id, more, pool.Version, pool.SoldAsideUnits },
+            transaction));
+        if (changed != 1)
+        {
+            throw new DependencyUnavailableException("sql", $"pool {id} was changed by somebody else this moment; ask again.");
+        }
+
+        FaultPoints.Reach("aside.wanted");
+        await ApplyAsync(id);
+        FaultPoints.Reach("aside.taken");
+        await FinishTakingAsync(id);
+        return (await FindAsync(id))!;
+    }
+
+    /// <summary>Sets aside what Redis has given up for that: known by the version, which Redis has with these units already taken from its share. Without Redis.</summary>
+    /// <param name="id">A pool, or null: all.</param>
+    /// <returns>How many pools.</returns>
+    public Task<int> FinishTakingAsync(long? id = null) => database.WriteAsync(
+        transaction => transaction.Connection!.ExecuteAsync(
+            "UPDATE pools SET set_aside_units = set_aside_units + taking_units, taking_units = 0 WHERE taking_units > 0 AND applied_version = version AND (@id IS NULL OR id = @id)", new { id }, transaction),
+        LostCommit.RunAgain);
+
+    /// <summary>Units left in Redis, or null where it does not know the pool.</summary>
+    public async Task<long?> LeftAsync(long id)
+    {
+        var left = new PoolKeys(id).Left;
+        return (long?)await redis.GuardAsync(left, db => db.StringGetAsync(left));
+    }
+
     /// <summary>Brings Redis to the settings in SQL. Idempotent; answers when claims see them.</summary>
     /// <exception cref="DependencyUnavailableException">Not now; <see cref="ApplyPendingAsync"/> will.</exception>
     public async Task ApplyAsync(long id)
@@ -81,7 +151,18 @@ public sealed class PoolStore(Database database, RedisConnection redis, PoolRebu
         for (var tries = 1; ; tries++)
         {
             var answer = (string?)await redis.RunScriptAsync(ConfigureScript, keys.Configure, [
-                await redis.RunAsync(keys.Meta), pool.Version, GateName(pool.Gate), Optional(pool.OpensAt), Optional(pool.ClosesAt), pool.PerUserLimit, pool.CapacityUnits]);
+                await redis.RunAsync(keys.Meta), pool.Version, GateName(pool.Gate), Optional(pool.OpensAt), Optional(pool.ClosesAt), pool.PerUserLimit, pool.RedisUnits - pool.TakingUnits]);
+            if (answer == "L" && tries < ApplyTriesMax)
+            {
+                // Sold meanwhile: nothing is taken. Only this want is given up, not one that came since.
+                await database.WriteAsync(
+                    transaction => transaction.Connection!.ExecuteAsync(
+                        "UPDATE pools SET taking_units = 0, version = version + 1 WHERE id = @id AND version = @Version AND taking_units > 0", new { id, pool.Version }, transaction),
+                    LostCommit.RunAgain);
+                pool = await FindAsync(id) ?? pool;
+                continue;
+            }
+
             if (answer is "A" or "O" || await (answer == "M" ? rebuilder.RebuildAsync(id) : rebuilder.TakeOverAsync(id)) is not null)
             {
                 break;

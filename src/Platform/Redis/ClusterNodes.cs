@@ -61,10 +61,9 @@ internal sealed class ClusterNodes : IPrimaries
             return null;
         }
 
-        return new Primaries([.. all.Select(node => named[node])], Array.ConvertAll(owners, owner => (short)all.IndexOf(owner.Node)));
+        var slots = Array.ConvertAll(owners, owner => all.IndexOf(owner.Node));
+        return new Primaries([.. all.Select(node => named[node])], key => slots[nodes.HashSlot(key)]);
     }
-
-    public int SlotOf(RedisKey key) => nodes.HashSlot(key);
 
     public ValueTask DisposeAsync() => nodes.DisposeAsync();
 

@@ -8,8 +8,12 @@ namespace Sluice.Platform.Redis;
 internal sealed record NamedPrimary(EndPoint Address, long Epoch);
 
 /// <summary>Every primary, and which keys it has.</summary>
-/// <param name="SlotOwners">For each slot of a Redis Cluster the index of its primary in <paramref name="All"/>, -1 where nobody has it; null: one server has everything.</param>
-internal sealed record Primaries(IReadOnlyList<NamedPrimary> All, short[]? SlotOwners);
+/// <param name="OwnerOf">The index in <paramref name="All"/> of the one that has a key, -1 where nobody has it.</param>
+internal sealed record Primaries(IReadOnlyList<NamedPrimary> All, Func<RedisKey, int> OwnerOf)
+{
+    /// <summary>One server has everything.</summary>
+    public static readonly Func<RedisKey, int> TheOnlyOne = _ => 0;
+}
 
 /// <summary>Those who decide which servers are primaries: <see cref="Sentinels"/>, or the nodes of a Redis Cluster (<see cref="ClusterNodes"/>).</summary>
 internal interface IPrimaries : IAsyncDisposable
@@ -19,7 +23,4 @@ internal interface IPrimaries : IAsyncDisposable
 
     /// <summary>Null when no majority answered: this node may then be on the wrong side of a broken network. Never an answer older than the last one.</summary>
     Task<Primaries?> AskAsync();
-
-    /// <summary>The slot of a key; not called where one server has everything.</summary>
-    int SlotOf(RedisKey key);
 }

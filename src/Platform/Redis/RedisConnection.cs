@@ -128,7 +128,7 @@ public sealed class RedisConnection : IAsyncDisposable
             throw new DependencyUnavailableException("redis", routes.Absent);
         }
 
-        await Task.WhenAll(asked).ContinueWith(_ => { }, TaskScheduler.Default);
+        await ((Task)Task.WhenAll(asked)).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         if (!asked.Exists(each => each.IsCompletedSuccessfully))
         {
             await asked[0];

@@ -68,7 +68,7 @@ internal sealed partial class RedisRoutes : IAsyncDisposable
     public RedisLink? TryLinkOf(RedisKey key)
     {
         var serving = now;
-        var owner = serving.SlotOwners is { } owners ? owners[primaries!.SlotOf(key)] : (short)0;
+        var owner = serving.OwnerOf(key);
         return owner >= 0 && owner < serving.Links.Count ? serving.Links[owner] : null;
     }
 
@@ -143,7 +143,8 @@ internal sealed partial class RedisRoutes : IAsyncDisposable
         var before = now.Links;
         var links = wanted.Select(primary => before.FirstOrDefault(link => link is not null && link.Named == primary)).ToArray();
         var left = before.Except(links).ToList();
-        now = new Serving(links, named?.SlotOwners);
+        var ownerOf = named?.OwnerOf ?? Primaries.TheOnlyOne;
+        now = new Serving(links, ownerOf);
         if (left.Exists(link => link is not null))
         {
             absent = "the primary is being replaced.";
@@ -152,8 +153,8 @@ internal sealed partial class RedisRoutes : IAsyncDisposable
 
         // Side by side: one that does not answer keeps nobody from the others.
         var opening = links.Select((link, at) => link is null ? OpenAsync(wanted[at]) : Task.FromResult<RedisLink?>(link)).ToList();
-        await Task.WhenAll(opening).ContinueWith(_ => { }, TaskScheduler.Default);
-        now = new Serving([.. opening.Select(link => link.IsCompletedSuccessfully ? link.Result : null)], named?.SlotOwners);
+        await ((Task)Task.WhenAll(opening)).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        now = new Serving([.. opening.Select(link => link.IsCompletedSuccessfully ? link.Result : null)], ownerOf);
         await Task.WhenAll(opening);
     }
 
@@ -206,8 +207,8 @@ internal sealed partial class RedisRoutes : IAsyncDisposable
     private static partial void LogAbsent(ILogger log, Exception? error, string says);
 
     /// <summary>One connection for each primary, null where it is not to be had; and which of them has which slot.</summary>
-    private sealed record Serving(IReadOnlyList<RedisLink?> Links, short[]? SlotOwners)
+    private sealed record Serving(IReadOnlyList<RedisLink?> Links, Func<RedisKey, int> OwnerOf)
     {
-        public static readonly Serving None = new([], null);
+        public static readonly Serving None = new([], Primaries.TheOnlyOne);
     }
 }

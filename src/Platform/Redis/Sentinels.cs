@@ -59,14 +59,12 @@ internal sealed class Sentinels : IPrimaries
         {
             var newest = named.MaxBy(primary => primary.Epoch)!;
             seen = seen is { } before && before.Epoch > newest.Epoch ? before : newest;
-            return new Primaries([seen], SlotOwners: null);
+            return new Primaries([seen], Primaries.TheOnlyOne);
         }
 
         Says = $"of {all.Count} Sentinels {named.Count} name a primary of '{service}'; no majority, no claims ({failures.FirstOrDefault()})";
         return null;
     }
-
-    public int SlotOf(RedisKey key) => 0;
 
     public async ValueTask DisposeAsync()
     {

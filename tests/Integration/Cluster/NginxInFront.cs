@@ -73,11 +73,11 @@ internal sealed class NginxInFront : IAsyncDisposable
     {
         var home = Folder;
         Directory.CreateDirectory(Path.Combine(home, "temp"));
-        await File.WriteAllTextAsync(folder.File("nginx.conf"), NginxMember.Replace("nginx.conf", ("/run/nginx.pid", $"{home}/pid"), ("/var/log/nginx/", $"{home}/"), ("/var/lib/nginx/", $"{home}/temp/"), ("/etc/nginx/", $"{home}/")));
-        await File.WriteAllTextAsync(folder.File("sluice.conf"), NginxMember.Replace("sluice.conf", [("/etc/nginx/", $"{home}/"), ("/var/log/nginx/", $"{home}/"), ("listen 80 ", $"listen 127.0.0.1:{port} "), .. changes]));
+        await File.WriteAllTextAsync(folder.File("nginx.conf"), ShippedFile.With("nginx.conf", ("/run/nginx.pid", $"{home}/pid"), ("/var/log/nginx/", $"{home}/"), ("/var/lib/nginx/", $"{home}/temp/"), ("/etc/nginx/", $"{home}/")));
+        await File.WriteAllTextAsync(folder.File("sluice.conf"), ShippedFile.With("sluice.conf", [("/etc/nginx/", $"{home}/"), ("/var/log/nginx/", $"{home}/"), ("listen 80 ", $"listen 127.0.0.1:{port} "), .. changes]));
 
         // The first is asked first: nginx goes round by weight.
-        await File.WriteAllTextAsync(folder.File("sluice-upstream.conf"), NginxMember.Replace(
+        await File.WriteAllTextAsync(folder.File("sluice-upstream.conf"), ShippedFile.With(
             "sluice-upstream.conf", ("127.0.0.1:8081 max_fails=2", $"127.0.0.1:{First.Port} weight=1000 max_fails=0"), ("127.0.0.1:8082 max_fails=2", $"127.0.0.1:{Second.Port} max_fails=0")));
     }
 }

@@ -27,15 +27,15 @@ public sealed class NginxTests
         using var folder = new TempFolder();
         foreach (var name in new[] { "sluice.conf", "sluice-upstream.conf" })
         {
-            await File.WriteAllTextAsync(folder.File(name), NginxMember.Replace(name).Replace("/etc/nginx/", $"{folder.Path}/", StringComparison.Ordinal).Replace("/var/log/nginx/", $"{folder.Path}/", StringComparison.Ordinal));
+            await File.WriteAllTextAsync(folder.File(name), ShippedFile.With(name).Replace("/etc/nginx/", $"{folder.Path}/", StringComparison.Ordinal).Replace("/var/log/nginx/", $"{folder.Path}/", StringComparison.Ordinal));
         }
 
-        await File.WriteAllTextAsync(folder.File("nginx.conf"), NginxMember.Replace(
+        await File.WriteAllTextAsync(folder.File("nginx.conf"), ShippedFile.With(
             "nginx.conf", ("/run/nginx.pid", folder.File("pid")), ("/var/log/nginx/", $"{folder.Path}/"), ("/var/lib/nginx/", $"{folder.Path}/"), ("/etc/nginx/", $"{folder.Path}/")));
         await using var check = ChildProcess.Start(NginxInFront.Program, ["-t", "-p", folder.Path, "-c", folder.File("nginx.conf")]);
         Assert.True(await check.WaitAsync(TimeSpan.FromSeconds(30)) == 0, check.Output);
         Assert.DoesNotContain("[warn]", check.Output, StringComparison.Ordinal);
-        Assert.DoesNotContain(NginxMember.Replace("sluice.conf").Split('\n'), line => line.TrimStart().StartsWith("listen", StringComparison.Ordinal) && line.Contains("reuseport", StringComparison.Ordinal));
+        Assert.DoesNotContain(ShippedFile.With("sluice.conf").Split('\n'), line => line.TrimStart().StartsWith("listen", StringComparison.Ordinal) && line.Contains("reuseport", StringComparison.Ordinal));
     }
 
     [Theory]

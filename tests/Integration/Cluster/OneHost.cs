@@ -59,7 +59,7 @@ internal sealed class OneHost : IAsyncDisposable
     {
         var at = new ClusterFolder(Folder);
         var state = at.Load();
-        Shop = SluiceServer.At(state.PublicPort, at.Keys, MariaDbMember.Connection(at, state.Find(state.Writer)!));
+        Shop = SluiceServer.At(state.PublicPort, at.Keys, MariaDbMember.Connection(at, MariaDbMember.WriterPort(state)));
     }
 
     public async ValueTask DisposeAsync()
@@ -79,13 +79,13 @@ internal sealed class OneHost : IAsyncDisposable
         folder.Dispose();
     }
 
-    // Twenty ports in a row, below those that the kernel gives to outgoing connections.
+    // Thirty ports in a row, below those that the kernel gives to outgoing connections.
     private static int FreePorts()
     {
         while (true)
         {
             var first = Random.Shared.Next(12_000, 30_000);
-            if (Enumerable.Range(first, 20).All(Sluice.Operations.Clusters.Cluster.IsFree))
+            if (Enumerable.Range(first, 30).All(ClusterPlan.IsFree))
             {
                 return first;
             }

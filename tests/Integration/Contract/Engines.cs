@@ -27,11 +27,18 @@ public enum Engine
 
     /// <summary>A real redis-server, and a real mariadbd in the place of SQLite, every commit flushed.</summary>
     MariaDb,
+
+    /// <summary>Claims without Redis, on SQLite: all of a pool is set aside and sold by SQL. Redis is there for the audit only.</summary>
+    SqlAlone,
+
+    /// <summary>The same on a real mariadbd.</summary>
+    MariaDbAlone,
 }
 
 /// <summary>Engines for one node: a Redis that others share, and a database of its own.</summary>
 /// <param name="Durability">What a node on these engines promises.</param>
-public sealed record EnginePair(RedisConnection Redis, SqlOptions Sql, Durability Durability = Durability.Logged);
+/// <param name="SqlSells">A node on these engines takes Redis to be away.</param>
+public sealed record EnginePair(RedisConnection Redis, SqlOptions Sql, Durability Durability = Durability.Logged, bool SqlSells = false);
 
 /// <summary>
 /// One server of each kind for the whole run, started when the first test asks. Tests share them, so each takes pool ids of its own from <see cref="NextPoolId"/>.
@@ -76,6 +83,8 @@ public sealed class Engines : IAsyncDisposable
         Engine.Sentinel => new(await sentinel.Value, Sql(SqlOptions.Embedded), Durability.Replicated),
         Engine.RedisCluster => new(await cluster.Value, Sql(SqlOptions.Embedded), Durability.Replicated),
         Engine.MariaDb => new(await redis.Value, Sql(await (await mariaDb.Value).NewDatabaseAsync())),
+        Engine.SqlAlone => new(await garnet.Value, Sql(SqlOptions.Embedded), SqlSells: true),
+        Engine.MariaDbAlone => new(await garnet.Value, Sql(await (await mariaDb.Value).NewDatabaseAsync()), SqlSells: true),
     };
 
     /// <summary>The server behind <see cref="Engine.MariaDb"/>.</summary>

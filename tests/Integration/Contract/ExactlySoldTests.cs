@@ -13,6 +13,8 @@ public sealed class ExactlySoldTests(Engines engines)
     [InlineData(Engine.Sentinel)]
     [InlineData(Engine.RedisCluster)]
     [InlineData(Engine.MariaDb)]
+    [InlineData(Engine.SqlAlone)]
+    [InlineData(Engine.MariaDbAlone)]
     public async Task Claim_WhenTenTimesTooManyAsk_SellsExactlyWhatThereIs(Engine engine)
     {
         using var node = new PoolNode(await engines.OpenAsync(engine));
@@ -32,6 +34,8 @@ public sealed class ExactlySoldTests(Engines engines)
     [InlineData(Engine.Sentinel)]
     [InlineData(Engine.RedisCluster)]
     [InlineData(Engine.MariaDb)]
+    [InlineData(Engine.SqlAlone)]
+    [InlineData(Engine.MariaDbAlone)]
     public async Task Claim_WhenEverybodyAsksTwice_CountsEachUserOnce(Engine engine)
     {
         using var node = new PoolNode(await engines.OpenAsync(engine));
@@ -51,6 +55,8 @@ public sealed class ExactlySoldTests(Engines engines)
     [InlineData(Engine.Sentinel)]
     [InlineData(Engine.RedisCluster)]
     [InlineData(Engine.MariaDb)]
+    [InlineData(Engine.SqlAlone)]
+    [InlineData(Engine.MariaDbAlone)]
     public async Task Claim_WhenUsersTakeSeveralUnits_NeverSellsMoreThanThereIs(Engine engine)
     {
         using var node = new PoolNode(await engines.OpenAsync(engine));
@@ -61,6 +67,7 @@ public sealed class ExactlySoldTests(Engines engines)
         Assert.Equal(0, (await node.InRedisAsync(pool)).Left);
         Assert.Contains(answers, answer => answer.Outcome == ClaimOutcome.SoldOut);
         await node.DrainAsync();
+        Assert.Equal(Units, (await node.Pools.FindAsync(pool))!.ClaimedUnits);
         await node.AssertAuditHoldsAsync(pool);
     }
 

@@ -51,7 +51,7 @@ internal sealed record PoolHistory(bool IsThere, int Capacity, int Limit, IReadO
         (12, Gen.Select(Seldom, Gen.Frequency((8, 1_000), (1, 2), (1, 0)), Gen.Select(Gen.Int[0, 3], Gen.Int[1, 3], Gen.Int[0, 3]).List[1, 6], (life, lag, wishes) =>
             (Step)new ClaimStep(life, lag, wishes))),
         (5, Gen.Select(Seldom, Gen.Select(Gen.Int[0, 3], Gen.Int[0, 40]).List[1, 5], (life, claims) => (Step)new ReleaseStep(life, claims))),
-        (2, Gen.Select(Seldom, Gen.Int[-1, 2], Gen.Frequency((6, "open"), (1, "paused"), (1, "closed"), (1, "draft")), Moment, Moment.Select(m => m == Past ? "" : m), Gen.Int[1, 4], Gen.Int[0, 3],
+        (2, Gen.Select(Seldom, Gen.Int[-1, 2], Gen.Frequency((6, "open"), (1, "paused"), (1, "closed"), (1, "draft")), Moment, Moment.Select(m => m == Past ? "" : m), Gen.Int[1, 4], Gen.Int[-2, 3],
             (life, up, gate, opens, closes, limit, more) => (Step)new ConfigureStep(life, up, gate, opens, closes, limit, more))),
         (1, Gen.Const((Step)new ConfigureStep(OtherLife: false, VersionUp: 1, "open", "", Past, Limit: 2, MoreUnits: 0))),
         (1, Token.Select(token => (Step)new RebuildStep(token))),

@@ -183,6 +183,11 @@ internal sealed class PoolModel
             return "O";
         }
 
+        if (settings.Capacity < Settings.Capacity && Left + settings.Capacity - Settings.Capacity < 0)
+        {
+            return "L";
+        }
+
         Left += settings.Capacity - Settings.Capacity;
         Settings = settings;
         Refills++;

@@ -19,6 +19,7 @@ internal sealed class PoolNode : IDisposable
 
     private readonly TempFolder folder = new();
     private readonly PoolMetrics metrics = new();
+    private readonly bool sqlSells;
     private readonly QueueSignal signal = new();
     private readonly bool ownsDatabase;
 
@@ -40,17 +41,27 @@ internal sealed class PoolNode : IDisposable
 
         Ids = new ClaimIds(nodeId: ownsDatabase ? 1 : 2, time);
 
-        var settings = options ?? new PoolsOptions { Durability = engines.Durability };
+        var settings = options ?? new PoolsOptions { Durability = engines.Durability, DegradedClaimsPerSecond = 100_000 };
         Journal = new AckJournal(settings);
 
         // On the real clock even where a test turns the node's own: a rebuild waits for others, who do not know that clock.
         Rebuilder = new PoolRebuilder(Database, redis, Journal, TimeProvider.System, NullLogger<PoolRebuilder>.Instance);
         Pools = new PoolStore(Database, redis, Rebuilder, time);
         var waiters = new ClaimWaiters(Database, time);
-        Claims = new PoolClaims(Pools, redis, Rebuilder, Ids, waiters, signal, metrics, Journal, settings, Queue, time);
         Writer = new ClaimWriter(Database, redis, Rebuilder, waiters, Journal, kinds, metrics, time, NullLogger<ClaimWriter>.Instance);
+        Sql = new SqlClaims(Database, Writer, metrics, settings, time);
+        Sql.Begin();
+        Away = new RedisAway(redis, Database, Rebuilder, Writer, Journal, Sql, settings, time, NullLogger<RedisAway>.Instance);
+        sqlSells = engines.SqlSells;
+        if (sqlSells)
+        {
+            Away.GoOver();
+        }
+
+        Claims = new PoolClaims(Pools, redis, Rebuilder, Ids, waiters, signal, metrics, Journal, Away, Sql, settings, Queue, time);
         Releases = new Releases(Database, redis, Claims, Rebuilder, time);
         Audit = new PoolAudit(Database, redis, kinds, time);
+        Keeper = new PoolKeeper(Database, redis, Rebuilder, Pools, Releases, Ids, time, NullLogger<PoolKeeper>.Instance);
         Drain = NewDrain();
         Keeping = new KeepAcknowledged(Journal, Database, redis, Writer, time, NullLogger<KeepAcknowledged>.Instance);
     }
@@ -79,6 +90,15 @@ internal sealed class PoolNode : IDisposable
 
     public Releases Releases { get; }
 
+    /// <summary>The engine without Redis.</summary>
+    public SqlClaims Sql { get; }
+
+    public RedisAway Away { get; }
+
+    public PoolKeeper Keeper { get; }
+
+    public PoolMetrics Metrics => metrics;
+
     public PoolAudit Audit { get; }
 
     public QueueDrain Drain { get; }
@@ -87,10 +107,10 @@ internal sealed class PoolNode : IDisposable
     public QueueDrain NewDrain(IQueueUse? use = null) => new(use ?? Writer, Redis, signal, Queue, TimeProvider.System, NullLogger<QueueDrain>.Instance);
 
     /// <summary>A pool that takes claims. The id is nobody else's.</summary>
-    public async Task<long> OpenPoolAsync(long units, long limit = 1, bool apply = true)
+    public async Task<long> OpenPoolAsync(long units, long limit = 1, bool apply = true, long? setAside = null)
     {
         var id = Engines.NextPoolId();
-        await Database.WriteAsync(transaction => Pools.CreateAsync(transaction, id, Kind, "A pool", units, limit, Gate.Open, opensAt: null, closesAt: null));
+        await Database.WriteAsync(transaction => Pools.CreateAsync(transaction, id, Kind, "A pool", units, limit, Gate.Open, opensAt: null, closesAt: null, setAside ?? (sqlSells ? units : 0)));
         if (apply)
         {
             await Pools.ApplyAsync(id);
@@ -128,12 +148,14 @@ internal sealed class PoolNode : IDisposable
     public async Task WriteAsync(long poolId, RedisValue[] batch) =>
         Assert.True(await Writer.WriteAsync(ClaimWriter.PartitionOf(poolId, (await Pools.FindAsync(poolId))!.Generation), batch), "The pool was rebuilt meanwhile.");
 
-    /// <summary>Works until the queue is empty.</summary>
+    /// <summary>Works until the queue is empty, and Redis knows what SQL has sold.</summary>
     public async Task DrainAsync()
     {
         while (await Drain.RoundAsync() > 0)
         {
         }
+
+        await Keeper.FoldAsync();
     }
 
     /// <summary>Waits until workers have emptied the pool's queue.</summary>
@@ -168,6 +190,9 @@ internal sealed class PoolNode : IDisposable
     public void Dispose()
     {
         signal.Dispose();
+        Sql.Dispose();
+        Away.Dispose();
+        Keeper.Dispose();
         metrics.Dispose();
         if (ownsDatabase)
         {

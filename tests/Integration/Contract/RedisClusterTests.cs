@@ -68,8 +68,21 @@ public sealed class RedisClusterTests : IAsyncLifetime
         await Assert.ThrowsAsync<DependencyUnavailableException>(() => node.ClaimAsync(lost, "early"));
 
         // The worker too, although the pool without a server comes before the other.
-        await node.Drain.RoundAsync();
+        using (var worker = new PoolNode(new EnginePair(redis, new SqlOptions(), Durability.Replicated), database: node.Database))
+        {
+            await worker.Drain.RoundAsync();
+        }
+
         Assert.Equal(20, (await node.WrittenAsync(other)).Count);
+
+        // And the node lets go of what the worker, another process to it, has written.
+        await Eventually.TrueAsync(
+            async () =>
+            {
+                await Assert.ThrowsAsync<DependencyUnavailableException>(node.Keeping.RoundAsync);
+                return node.Journal.Count == 5;
+            },
+            "only the claims of the lost primary are kept");
 
         // Back as a replica of its replica: alone that one takes no writes, as it was told.
         await servers.BeginAgainAsync(port);

@@ -160,7 +160,25 @@ public sealed class GaleraTests(GaleraCluster cluster) : IClassFixture<GaleraClu
 
     private async Task<Database> OpenAsync(GaleraNode node)
     {
-        var database = Open(GaleraCluster.At(node, await cluster.NewDatabaseAsync()));
+        var connection = GaleraCluster.At(node, await cluster.NewDatabaseAsync());
+
+        // It was made at another node, and comes to this one a moment later.
+        await Servers.Eventually.TrueAsync(
+            async () =>
+            {
+                try
+                {
+                    await using var probe = new MySqlConnection(connection);
+                    await probe.OpenAsync();
+                    return true;
+                }
+                catch (MySqlException e) when (e.ErrorCode == MySqlErrorCode.UnknownDatabase)
+                {
+                    return false;
+                }
+            },
+            "the database is at the node");
+        var database = Open(connection);
         await MakeAsync(database);
         return database;
     }

@@ -128,7 +128,7 @@ internal sealed class Rush : IDisposable
             case { Status: 409, Code: "sold-out" }:
                 answered.TryAdd(buyer.User, false);
                 return Said.SoldOut;
-            case { Status: 503, RetryAfter: not null, Code: "unavailable" or "queue-full" }:
+            case { Status: 503, RetryAfter: not null, Code: "unavailable" or "queue-full" or "overloaded" }:
                 Interlocked.Increment(ref unavailable);
                 return Said.Unavailable;
             default:

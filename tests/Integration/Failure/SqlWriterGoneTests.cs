@@ -6,7 +6,6 @@ namespace Sluice.Tests.Integration.Failure;
 /// <summary>
 /// The node of a Galera cluster that is written dies or freezes under a rush: another one takes over, unattended, and nothing that was acknowledged is lost or doubled. Then the first one comes back and takes over again.
 /// </summary>
-[Collection(Cluster.Clusters.Name)]
 public sealed class SqlWriterGoneTests(GaleraCluster cluster, ITestOutputHelper output) : IClassFixture<GaleraCluster>
 {
     private const int Stock = 9_000, BuyerCount = 12_000;

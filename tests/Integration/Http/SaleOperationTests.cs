@@ -81,6 +81,25 @@ public sealed class SaleOperationTests(HttpShop shop)
     }
 
     [Fact]
+    public async Task SetAside_InMidSale_IsMovedAndAllOfItIsStillShownAsLeft()
+    {
+        var sale = await shop.Server.OpenSaleAsync(stock: 20);
+        foreach (var (units, inRedis) in new[] { (8, 12), (8, 12), (3, 17), (0, 20) })
+        {
+            var answer = await shop.SendAsync(HttpMethod.Put, $"/v1/flash-sales/{sale}/set-aside", "server", $"{{\"units\":{units}}}");
+            Assert.Equal((200, units, 20), (answer.Status, (long)answer.Json["setAsideUnits"]!, (long)answer.Json["leftUnits"]!));
+            var pool = await shop.Server.ServerGetAsync($"/v1/pools/{sale}");
+            Assert.Equal((units, inRedis), ((long)pool["setAsideUnits"]!, (long)pool["leftUnits"]!));
+        }
+
+        var tooMany = await shop.SendAsync(HttpMethod.Put, $"/v1/flash-sales/{sale}/set-aside", "server", """{"units":11}""");
+        Assert.Null(tooMany.WrongAsRefusal("not-enough-left"));
+        Assert.Equal((0, 20), ((long)tooMany.Json["setAsideUnits"]!, (long)tooMany.Json["leftUnits"]!));
+        await OperateAsync(sale, "close", "closed");
+        Assert.Null((await shop.SendAsync(HttpMethod.Put, $"/v1/flash-sales/{sale}/set-aside", "server", """{"units":1}""")).WrongAsRefusal("closed"));
+    }
+
+    [Fact]
     public async Task Close_IsFinal()
     {
         var sale = await shop.Server.OpenSaleAsync(stock: 1);
