@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics.Metrics;
 using Microsoft.Extensions.Logging;
 using Sluice.Platform.Hosting;
@@ -8,6 +9,7 @@ namespace Sluice.Platform.WriteQueue;
 public sealed class Brokers : IAsyncDisposable
 {
     private readonly Dictionary<string, IBroker> topics;
+    private readonly ConcurrentDictionary<IBroker, string> ailments = new();
     private readonly Meter meter = new("Sluice");
     private readonly Counter<long> published;
     private readonly Counter<long> republished;
@@ -15,7 +17,6 @@ public sealed class Brokers : IAsyncDisposable
     private readonly Counter<long> redelivered;
     private long inFlight;
     private long waiting;
-    private volatile string? ailment;
 
     public Brokers(WriteQueueOptions options, IQueueUse use, ILoggerFactory logs)
     {
@@ -35,8 +36,8 @@ public sealed class Brokers : IAsyncDisposable
 
     public IReadOnlyDictionary<string, IBroker> Topics => topics;
 
-    /// <summary>Why the broker cannot be used at the moment, or null. Claims go on meanwhile: they wait in the log.</summary>
-    public string? Ailment => ailment;
+    /// <summary>Why the broker, or one topic of it, cannot be used at the moment, or null. Claims go on meanwhile: they wait in the log.</summary>
+    public string? Ailment => ailments.Values.FirstOrDefault();
 
     /// <summary>One line for the start banner.</summary>
     public string Describe => string.Join("; ", topics.Values.Select(topic => topic.Describe));
@@ -45,26 +46,26 @@ public sealed class Brokers : IAsyncDisposable
     /// <exception cref="DependencyUnavailableException">The broker does not answer or refuses.</exception>
     public Task OpenAsync() => Task.WhenAll(topics.Values.Select(topic => topic.OpenAsync()));
 
-    /// <summary>Calls the broker, and remembers whether it is well.</summary>
-    internal async Task<T> CallAsync<T>(Func<Task<T>> call)
+    /// <summary>Calls the broker, and remembers whether this topic of it is well.</summary>
+    internal async Task<T> CallAsync<T>(IBroker topic, Func<IBroker, Task<T>> call)
     {
         try
         {
-            var answer = await call();
-            ailment = null;
+            var answer = await call(topic);
+            ailments.TryRemove(topic, out _);
             return answer;
         }
         catch (DependencyUnavailableException e)
         {
-            ailment = e.Message;
+            ailments[topic] = e.Message;
             throw;
         }
     }
 
-    /// <inheritdoc cref="CallAsync{T}(Func{Task{T}})"/>
-    internal Task CallAsync(Func<Task> call) => CallAsync(async () =>
+    /// <inheritdoc cref="CallAsync{T}(IBroker, Func{IBroker, Task{T}})"/>
+    internal Task CallAsync(IBroker topic, Func<IBroker, Task> call) => CallAsync(topic, async broker =>
     {
-        await call();
+        await call(broker);
         return true;
     });
 

@@ -50,7 +50,7 @@ public sealed partial class QueueCarrier(
             catch (Exception e)
             {
                 // The edge of the process, as in QueueDrain: an engine is away, or something nobody thought of.
-                pause = TimeSpan.FromMilliseconds(Math.Min(Math.Max(pause.TotalMilliseconds * 2, 50), options.BackoffMax.TotalMilliseconds));
+                pause = Longer(pause);
                 LogPaused(log, e is DependencyUnavailableException ? null : e, pause.TotalMilliseconds, e.Message);
                 await Task.Delay(pause, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
@@ -60,24 +60,14 @@ public sealed partial class QueueCarrier(
     }
 
     /// <summary>One look at each partition of the topics that this node carries. Returns how many entries were dropped or published.</summary>
+    /// <exception cref="DependencyUnavailableException">SQL is away, or a Redis server while nothing moves on the others. A broker that is away, or takes nothing of one partition, is no exception: that partition rests.</exception>
     internal async Task<int> RoundAsync()
     {
         var moved = 0;
         DependencyUnavailableException? stopped = null;
         try
         {
-            await redis.EachAsync(await use.PartitionsAsync(), partition => partition.Log, async partition =>
-            {
-                try
-                {
-                    moved += await IsMineAsync(partition.Topic) ? await CarryAsync(partition) : Leave(partition);
-                }
-                catch (DependencyUnavailableException e) when (e.Dependency == "queue")
-                {
-                    // This partition waits for a person; the others do not.
-                    stopped = e;
-                }
-            });
+            await redis.EachAsync(await use.PartitionsAsync(), partition => partition.Log, async partition => moved += await IsMineAsync(partition.Topic) ? await CarryAsync(partition) : Leave(partition));
         }
         catch (DependencyUnavailableException e) when (e.Dependency == "redis")
         {
@@ -102,25 +92,47 @@ public sealed partial class QueueCarrier(
             carried[partition.Name] = at = new Carried();
         }
 
+        // Also while the broker does not take it: readers have some in hand, and what SQL has may leave the log.
         var moved = at.Count > 0 ? await DropWrittenAsync(partition, at) : 0;
-        while (at.Count < options.InFlightMax)
+        if (at.Pause > TimeSpan.Zero && time.GetElapsedTime(at.FailedAt) < at.Pause)
         {
-            var published = await PublishAsync(partition, at);
-            if (published <= 0)
-            {
-                break;
-            }
-
-            moved += published;
+            return moved;
         }
 
-        if (at.Count == 0)
+        try
+        {
+            if (at.Count > 0 && moved == 0)
+            {
+                await SweepAsync(at);
+            }
+
+            while (at.Count < options.InFlightMax && await PublishAsync(partition, at) is > 0 and var published)
+            {
+                moved += published;
+            }
+
+            at.Pause = TimeSpan.Zero;
+        }
+        catch (DependencyUnavailableException e) when (e.Dependency is not ("redis" or "sql"))
+        {
+            // This partition rests: its dead letters are full, or the broker, or the part of it that this partition has, does not answer. The others do not wait for that. Said once.
+            if (at.Pause == TimeSpan.Zero)
+            {
+                LogRests(log, partition.Name, e.Message);
+            }
+
+            (at.Pause, at.FailedAt) = (Longer(at.Pause), time.GetTimestamp());
+        }
+
+        if (at.Count == 0 && at.Pause == TimeSpan.Zero)
         {
             carried.Remove(partition.Name);
         }
 
         return moved;
     }
+
+    private TimeSpan Longer(TimeSpan pause) => TimeSpan.FromMilliseconds(Math.Min(Math.Max(pause.TotalMilliseconds * 2, 50), options.BackoffMax.TotalMilliseconds));
 
     // published → confirmed: what SQL has leaves the log, from the head on. Only after it was asked: a broker that says "delivered" is no proof.
     private async Task<int> DropWrittenAsync(QueuePartition partition, Carried at)
@@ -131,7 +143,11 @@ public sealed partial class QueueCarrier(
             var head = await partition.PeekAsync(redis, 1);
             if (head.Length == 0 || await use.CountWrittenAsync(partition, head) == 0)
             {
-                await SweepAsync(at, head);
+                if (head.Length == 0 || head[0] != at.Head)
+                {
+                    (at.Head, at.HeadSince) = (head.Length == 0 ? RedisValue.Null : head[0], time.GetTimestamp());
+                }
+
                 break;
             }
 
@@ -139,6 +155,8 @@ public sealed partial class QueueCarrier(
             var written = await use.CountWrittenAsync(partition, batch);
             if (written == 0 || !await partition.AcknowledgeAsync(redis, batch[..written], options.JournalEntriesMax))
             {
+                // Somebody else was faster: what is the head now, the next look tells.
+                (at.Head, at.HeadSince) = (RedisValue.Null, time.GetTimestamp());
                 break;
             }
 
@@ -154,14 +172,8 @@ public sealed partial class QueueCarrier(
         return moved;
     }
 
-    private async Task SweepAsync(Carried at, RedisValue[] head)
+    private async Task SweepAsync(Carried at)
     {
-        if (head.Length == 0 || head[0] != at.Head)
-        {
-            (at.Head, at.HeadSince) = (head.Length == 0 ? RedisValue.Null : head[0], time.GetTimestamp());
-            return;
-        }
-
         var age = time.GetElapsedTime(at.HeadSince);
         if (age < options.RepublishAfter || time.GetElapsedTime(at.SweptAt) < options.RepublishAfter)
         {
@@ -170,7 +182,7 @@ public sealed partial class QueueCarrier(
 
         // As long as messages wait, it may be among them, and more of them would not help. Not for ever: another partition's may keep coming.
         at.SweptAt = time.GetTimestamp();
-        var waiting = await brokers.CallAsync(() => brokers.Topics[at.Topic].WaitingAsync());
+        var waiting = await brokers.CallAsync(brokers.Topics[at.Topic], topic => topic.WaitingAsync());
         if (waiting == 0 || age > options.RepublishAfter * 10)
         {
             LogSweeping(log, at.Count, age.TotalSeconds);
@@ -211,7 +223,7 @@ public sealed partial class QueueCarrier(
         }
 
         var slices = entries.Chunk(SliceEntriesMax).Select(slice => new Slice(partition.Name, partition.Generation, [.. slice.Select(entry => (byte[])entry!)]).ToBytes()).ToList();
-        await brokers.CallAsync(() => brokers.Topics[partition.Topic].PublishAsync(partition.Name, slices));
+        await brokers.CallAsync(brokers.Topics[partition.Topic], topic => topic.PublishAsync(partition.Name, slices));
         FaultPoints.Reach("carrier.published");
         (at.Count, at.Last) = (at.Count + entries.Length, entries[^1]);
         brokers.Published(entries.Length);
@@ -261,7 +273,7 @@ public sealed partial class QueueCarrier(
                 {
                     since = time.GetTimestamp();
                 }
-                else if (carried.Values.All(each => each.Count == 0))
+                else if (carried.Values.All(each => each.Count == 0 || each.Pause > TimeSpan.Zero))
                 {
                     break;
                 }
@@ -285,6 +297,9 @@ public sealed partial class QueueCarrier(
     [LoggerMessage(Level = LogLevel.Warning, Message = "Carrying to the broker waits {PauseMs} ms: {Says}")]
     private static partial void LogPaused(ILogger log, Exception? error, double pauseMs, string says);
 
+    [LoggerMessage(Level = LogLevel.Warning, Message = "Partition {Partition} is not carried to the broker for the moment; it waits in the log, and is tried again: {Says}")]
+    private static partial void LogRests(ILogger log, string partition, string says);
+
     [LoggerMessage(Level = LogLevel.Warning, Message = "{Count} entries are at the broker, and the oldest was not written for {Seconds:0} s: publishing them again")]
     private static partial void LogSweeping(ILogger log, int count, double seconds);
 
@@ -306,5 +321,10 @@ public sealed partial class QueueCarrier(
         public long HeadSince { get; set; }
 
         public long SweptAt { get; set; }
+
+        /// <summary>How long it rests since <see cref="FailedAt"/>, because it could not be published; 0 when it could.</summary>
+        public TimeSpan Pause { get; set; }
+
+        public long FailedAt { get; set; }
     }
 }

@@ -39,7 +39,7 @@ public sealed partial class QueueReader(
     /// <summary>Waits for messages, writes them, acknowledges them. Returns how many entries they had.</summary>
     internal async Task<int> RoundAsync(IBroker topic, CancellationToken stopping)
     {
-        var deliveries = await brokers.CallAsync(() => topic.ReadAsync(stopping));
+        var deliveries = await brokers.CallAsync(topic, broker => broker.ReadAsync(stopping));
         if (deliveries.Count == 0)
         {
             return 0;
@@ -72,7 +72,7 @@ public sealed partial class QueueReader(
         // After the commit, never before: a reader that dies in between is delivered to again, and the unique keys turn the second write into nothing.
         FaultPoints.Reach("reader.committed");
         signal.Ring();
-        await brokers.CallAsync(() => topic.AcknowledgeAsync(deliveries));
+        await brokers.CallAsync(topic, broker => broker.AcknowledgeAsync(deliveries));
         var entries = slices.Sum(slice => slice.Entries.Count);
         brokers.Confirmed(entries);
         return entries;
@@ -138,7 +138,7 @@ public sealed partial class QueueReader(
     private async Task ForeignAsync(IBroker topic, byte[] message, string error)
     {
         LogForeign(log, topic.Describe, error);
-        await brokers.CallAsync(() => topic.SetAsideAsync(message, error));
+        await brokers.CallAsync(topic, broker => broker.SetAsideAsync(message, error));
     }
 
     // The deliveries stay in hand while an engine is away, and are not asked for again: a broker that counts deliveries must not give up on them.

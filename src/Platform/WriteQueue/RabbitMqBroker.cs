@@ -249,14 +249,17 @@ internal sealed class RabbitMqBroker(WriteQueueOptions options, string topic) : 
         /// <summary>Ends a connection, whatever the other side says to that; bounded.</summary>
         public static async Task CloseAsync(IConnection connection)
         {
-            try
+            // Freed even if the other side does not say goodbye in time: a connection that is left open goes on being delivered to.
+            foreach (var step in new[] { () => connection.CloseAsync(Constants.ReplySuccess, "", ConnectTimeMax, abort: true), () => connection.DisposeAsync().AsTask() })
             {
-                await connection.CloseAsync(Constants.ReplySuccess, "", ConnectTimeMax, abort: true).WaitAsync(CallTimeMax);
-                await connection.DisposeAsync().AsTask().WaitAsync(CallTimeMax);
-            }
-            catch (Exception e) when (IsAway(e))
-            {
-                // It was closed already, by the other side.
+                try
+                {
+                    await step().WaitAsync(CallTimeMax);
+                }
+                catch (Exception e) when (IsAway(e))
+                {
+                    // It was closed already, by the other side.
+                }
             }
         }
 

@@ -117,4 +117,29 @@ public sealed class BrokerTests(Engines engines)
             await Eventually.TrueAsync(async () => (await channel.QueueDeclarePassiveAsync($"{node.Queue.Name}.dead")).MessageCount == 5, "all five are in the queue of the dead-letter exchange");
         }
     }
+
+    [Fact]
+    public async Task Topic_ThatItsBrokerRefuses_HoldsUpNoOther()
+    {
+        const string Refused = "refused";
+        var queue = await engines.QueueAsync(QueueEngine.RabbitMq);
+        using var node = new PoolNode(await engines.OpenAsync(Engine.Redis), queue: queue, kinds: [new PoolNode.PlainKind(Refused), new PoolNode.PlainKind(PoolNode.Kind)]);
+        await using var connection = await (await engines.RabbitMqAsync()).ConnectAsync();
+        await using var channel = await connection.CreateChannelAsync();
+
+        // There is one of that name already, with other arguments.
+        await channel.QueueDeclareAsync($"{queue.Name}.{Refused}", durable: true, exclusive: false, autoDelete: false);
+        var (first, second) = (await node.OpenPoolAsync(10, kind: Refused), await node.OpenPoolAsync(10));
+        await node.PushAsync(first, ("u-0", 1, null));
+        await node.ClaimEachAsync(second, 0, 10);
+        await using var worker = await Worker.StartAsync(node);
+        await node.EmptyAsync(second);
+        Assert.Equal(10, (await node.WrittenAsync(second)).Count);
+        Assert.Empty(await node.WrittenAsync(first));
+
+        // Mended by hand, it goes on by itself.
+        await channel.QueueDeleteAsync($"{queue.Name}.{Refused}", ifUnused: false, ifEmpty: false);
+        await node.EmptyAsync(first);
+        Assert.Single(await node.WrittenAsync(first));
+    }
 }

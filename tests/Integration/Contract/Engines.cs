@@ -90,7 +90,7 @@ public sealed class Engines : IAsyncDisposable
     /// <summary>The server behind <see cref="Engine.MariaDb"/>.</summary>
     public Task<MariaDbServer> MariaDbAsync() => mariaDb.Value;
 
-    /// <summary>The server behind <see cref="QueueEngine.RabbitMq"/>. Drills, which run alone, may kill and start it.</summary>
+    /// <summary>The server behind <see cref="QueueEngine.RabbitMq"/>.</summary>
     public Task<RabbitMqServer> RabbitMqAsync() => rabbitMq.Value;
 
     /// <summary>A queue that nobody else uses, on a server that others share.</summary>
@@ -106,11 +106,8 @@ public sealed class Engines : IAsyncDisposable
     };
 
     /// <summary>The same for a server process.</summary>
-    public async Task<IReadOnlyList<string>> QueueSettingsAsync(QueueEngine engine)
-    {
-        var queue = await QueueAsync(engine);
-        return [$"WriteQueue:Engine={engine}", $"WriteQueue:Connection={queue.Connection}", $"WriteQueue:Name={queue.Name}", "WriteQueue:RepublishAfter=00:00:02"];
-    }
+    public static IReadOnlyList<string> QueueSettings(WriteQueueOptions queue) =>
+        [$"WriteQueue:Engine={queue.Engine}", $"WriteQueue:Connection={queue.Connection}", $"WriteQueue:Name={queue.Name}", "WriteQueue:RepublishAfter=00:00:02"];
 
     private static SqlOptions Sql(string connection) =>
         new() { Connection = connection, LockWaitMax = TimeSpan.FromSeconds(30), StatementTimeMax = TimeSpan.FromMinutes(1), ConnectTimeMax = TimeSpan.FromSeconds(30), ConnectionsMax = 32 };

@@ -28,7 +28,7 @@ internal sealed class PoolNode : IDisposable
     public PoolNode(
         EnginePair engines, PoolsOptions? options = null, WriteQueueOptions? queue = null, TimeProvider? clock = null, Database? database = null, IReadOnlyList<IPoolKind>? kinds = null)
     {
-        kinds ??= [new PlainKind()];
+        kinds ??= [new PlainKind(Kind)];
         var redis = Redis = engines.Redis;
         Queue = queue ?? new WriteQueueOptions();
         var time = clock ?? TimeProvider.System;
@@ -107,10 +107,10 @@ internal sealed class PoolNode : IDisposable
     public QueueDrain NewDrain(IQueueUse? use = null) => new(use ?? Writer, Redis, signal, Queue, TimeProvider.System, NullLogger<QueueDrain>.Instance);
 
     /// <summary>A pool that takes claims. The id is nobody else's.</summary>
-    public async Task<long> OpenPoolAsync(long units, long limit = 1, bool apply = true, long? setAside = null)
+    public async Task<long> OpenPoolAsync(long units, long limit = 1, bool apply = true, long? setAside = null, string kind = Kind)
     {
         var id = Engines.NextPoolId();
-        await Database.WriteAsync(transaction => Pools.CreateAsync(transaction, id, Kind, "A pool", units, limit, Gate.Open, opensAt: null, closesAt: null, setAside ?? (sqlSells ? units : 0)));
+        await Database.WriteAsync(transaction => Pools.CreateAsync(transaction, id, kind, "A pool", units, limit, Gate.Open, opensAt: null, closesAt: null, setAside ?? (sqlSells ? units : 0)));
         if (apply)
         {
             await Pools.ApplyAsync(id);
@@ -203,9 +203,9 @@ internal sealed class PoolNode : IDisposable
     }
 
     /// <summary>Claims that are nothing but claims.</summary>
-    private sealed class PlainKind : IPoolKind
+    internal sealed class PlainKind(string kind) : IPoolKind
     {
-        public string Kind => PoolNode.Kind;
+        public string Kind => kind;
 
         public Task WriteAsync(DbTransaction transaction, long poolId, IReadOnlyList<Claim> claims) => Task.CompletedTask;
 

@@ -101,7 +101,7 @@ public sealed class RabbitMqServer : IAsyncDisposable
             await using var probe = await ConnectAsync();
             return probe.IsOpen;
         }
-        catch (Exception e) when (e is BrokerUnreachableException or OperationInterruptedException or IOException)
+        catch (Exception e) when (e is RabbitMQClientException or IOException or TimeoutException or OperationCanceledException)
         {
             return false;
         }
