@@ -147,7 +147,7 @@ public sealed class Engines : IAsyncDisposable
 
         if (kafka.IsValueCreated)
         {
-            kafka.Value.Dispose();
+            await kafka.Value.DisposeAsync();
         }
 
         folder.Dispose();
