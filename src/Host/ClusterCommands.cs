@@ -32,13 +32,13 @@ internal static class ClusterCommands
         });
         var sql = new Option<string?>("--sql") { Description = "galera: three MariaDB Galera nodes, one of them written by way of HAProxy, which fail over by themselves (default); replication: a primary and two semi-synchronous replicas, of which you promote one; single: one MariaDB" };
         sql.AcceptOnlyFromAmong("galera", "replication", "single");
-        var redis = new Option<string?>("--redis") { Description = "sentinel: a Redis primary, two replicas and three Sentinels, which fail over by themselves (default); single: one Redis" };
-        redis.AcceptOnlyFromAmong("sentinel", "single");
+        var redis = new Option<string?>("--redis") { Description = "sentinel: a Redis primary, two replicas and three Sentinels, which fail over by themselves (default); cluster: a Redis Cluster of three primaries with a replica each, which fail over by themselves and share the sales among them (Redis 7); single: one Redis" };
+        redis.AcceptOnlyFromAmong("sentinel", "cluster", "single");
         var demo = new Option<bool>("--demo") { Description = "Seed a small demo shop, let visitors be guests and play the payment provider" };
         var set = new Option<string[]>("--set") { Description = "Any setting of the Sluice nodes, as Section:Name=value; may be repeated" };
         var up = new Command(
             "up",
-            "Start MariaDB, Redis with Sentinels, two API nodes, a worker, an ops node and nginx, and return when all are ready. Again: start what is missing.\n\nExamples:\n  sluice cluster up\n  sluice cluster up --sql single --redis single --port 9000 --data /tmp/shop --demo")
+            "Start MariaDB, Redis, two API nodes, a worker, an ops node and nginx, and return when all are ready. Again: start what is missing.\n\nExamples:\n  sluice cluster up\n  sluice cluster up --sql single --redis single --port 9000 --data /tmp/shop --demo\n  sluice cluster up --redis cluster")
         { data, port, sql, redis, demo, set };
         up.SetAction(async (parsed, cancel) =>
         {

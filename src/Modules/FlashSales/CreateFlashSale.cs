@@ -20,6 +20,7 @@ public sealed record CreateFlashSaleRequest(
     [property: Required] long? StockUnits,
     int? PerUserLimit,
     long? SetAsideUnits,
+    int? Lanes,
     string? OpensAt,
     string? ClosesAt,
     string? PaymentTimeout);
@@ -51,7 +52,7 @@ internal static class CreateFlashSale
             await InsertAsync(transaction, sale with { Id = id });
             await pools.CreateAsync(
                 transaction, id, FlashSale.Kind, sale.Title, request.StockUnits!.Value, request.PerUserLimit ?? 1, opensAt is null ? Gate.Draft : Gate.Open, opensAt, closesAt,
-                request.SetAsideUnits ?? 0);
+                request.SetAsideUnits ?? 0, request.Lanes ?? 1);
             return id;
         });
         await pools.ApplyAsync(id);
@@ -72,6 +73,8 @@ internal static class CreateFlashSale
         Must(request.StockUnits is >= 0 and <= StockUnitsMax, $"'stockUnits' is 0 to {StockUnitsMax}");
         Must(request.PerUserLimit is null or (>= 1 and <= PerUserLimitMax), $"'perUserLimit' is 1 to {PerUserLimitMax}");
         Must(request.SetAsideUnits is null || (request.SetAsideUnits >= 0 && request.SetAsideUnits <= (request.StockUnits ?? 0) / 2), "'setAsideUnits' is 0 to half of the stock");
+        Must(request.Lanes is null or (>= 1 and <= PoolStore.LanesMax), $"'lanes' is 1 to {PoolStore.LanesMax}");
+        Must(request.SetAsideUnits is null or 0 || request.Lanes is null or 1, "'setAsideUnits' does not go with several 'lanes'");
         if (request.OpensAt is not null)
         {
             Must(Names.TryTime(request.OpensAt, out var time), "'opensAt' is a time such as 2026-11-27T08:00:00Z");

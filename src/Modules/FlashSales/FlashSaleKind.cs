@@ -25,5 +25,5 @@ internal sealed class FlashSaleKind(PlacedOrders orders) : IPoolKind
         await orders.PlaceAsync(transaction, known, claims);
     }
 
-    public Task<IReadOnlyList<AuditCheck>> AuditAsync(DbConnection snapshot, long poolId) => PlacedOrders.AuditAsync(snapshot, poolId);
+    public Task<IReadOnlyList<AuditCheck>> AuditAsync(DbConnection snapshot, long poolId, IReadOnlyList<long> lanes) => PlacedOrders.AuditAsync(snapshot, poolId, lanes);
 }

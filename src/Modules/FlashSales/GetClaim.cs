@@ -19,7 +19,7 @@ namespace Sluice.Modules.FlashSales;
 public sealed record ClaimView(string ClaimId, string? SaleId, int Units, string State, string? Reason, OrderView? Order);
 
 /// <summary>Finds a claim wherever it is by now: in SQL with its order, or still in the pool's holders.</summary>
-internal sealed class ClaimViews(Database database, RedisConnection redis)
+internal sealed class ClaimViews(Database database, PoolStore pools, RedisConnection redis)
 {
     /// <summary>Pools whose holders are asked for a claim that SQL does not have yet.</summary>
     private const int LivePoolsMax = 100;
@@ -28,7 +28,7 @@ internal sealed class ClaimViews(Database database, RedisConnection redis)
     public async Task<ClaimView?> FindAsync(long claimId, string? user)
     {
         var row = await database.ReadAsync(connection => connection.QuerySingleOrDefaultAsync<(long PoolId, string UserId, long Units, ClaimState State, string? Reason)?>(
-            "SELECT pool_id, user_id, units, state, reason FROM claims WHERE id = @claimId", new { claimId }));
+            "SELECT COALESCE(p.root_id, p.id), c.user_id, c.units, c.state, c.reason FROM claims c JOIN pools p ON p.id = c.pool_id WHERE c.id = @claimId", new { claimId }));
         if (row is { } claim)
         {
             if (user is not null && claim.UserId != user)
@@ -46,11 +46,13 @@ internal sealed class ClaimViews(Database database, RedisConnection redis)
     // The id does not say which pool, so the user is looked up in each pool that can have claims on their way: one command each, in one go.
     private async Task<ClaimView?> FindHeldAsync(long claimId, string user)
     {
-        var pools = (await database.ReadAsync(connection => connection.QueryAsync<long>(
-            "SELECT id FROM pools WHERE kind = @Kind ORDER BY id DESC LIMIT @LivePoolsMax", new { FlashSale.Kind, LivePoolsMax }))).AsList();
-        var asked = pools.ConvertAll(pool =>
+        var live = (await database.ReadAsync(connection => connection.QueryAsync<long>(
+            "SELECT id FROM pools WHERE kind = @Kind AND root_id IS NULL ORDER BY id DESC LIMIT @LivePoolsMax", new { FlashSale.Kind, LivePoolsMax }))).AsList();
+        var lanes = await pools.LanesAsync(live);
+        var asked = live.ConvertAll(pool =>
         {
-            var holders = new PoolKeys(pool).Holders;
+            var of = lanes[pool].ToList();
+            var holders = new PoolKeys(of[Lanes.Of(user, of.Count)].Id).Holders;
             return (Pool: pool, Holders: holders, Holder: redis.GuardAsync(holders, db => db.HashGetAsync(holders, user)));
         });
         ClaimView? found = null;

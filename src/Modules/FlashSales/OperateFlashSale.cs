@@ -97,6 +97,11 @@ internal static class OperateFlashSale
             return Problem.NotFound("flash sale");
         }
 
+        if (units > 0 && (await pools.FindAsync(saleId))!.Lanes > 1)
+        {
+            return Problem.Invalid("Nothing can be set aside of a sale with several lanes.");
+        }
+
         var pool = await pools.SetAsideAsync(saleId, units);
         board.Invalidate();
         var left = (await board.FindAsync(saleId))!.View.LeftUnits;

@@ -25,6 +25,7 @@ internal sealed class SaleBoard
     private static readonly TimeSpan ClockSkewMax = TimeSpan.FromMinutes(1);
 
     private readonly Database database;
+    private readonly PoolStore pools;
     private readonly RedisConnection redis;
     private readonly TimeProvider time;
     private readonly Snapshot<Board> board;
@@ -32,9 +33,9 @@ internal sealed class SaleBoard
     // What Redis last said, for the time in which it is away. Bounded by the pools that exist.
     private readonly ConcurrentDictionary<long, long> lastLeft = new();
 
-    public SaleBoard(Database database, RedisConnection redis, FlashSalesOptions options, TimeProvider time)
+    public SaleBoard(Database database, PoolStore pools, RedisConnection redis, FlashSalesOptions options, TimeProvider time)
     {
-        (this.database, this.redis, this.time) = (database, redis, time);
+        (this.database, this.pools, this.redis, this.time) = (database, pools, redis, time);
         board = new(LoadAsync, options.BoardAge, time);
     }
 
@@ -74,29 +75,26 @@ internal sealed class SaleBoard
 
     private async Task<IReadOnlyList<PostedSale>> LoadAsync(string which, object parameters)
     {
-        var rows = (await database.ReadAsync(connection => connection.QueryAsync<FlashSale, Pool, (FlashSale Sale, Pool Pool)>(
-            $"SELECT {FlashSale.Columns}, p.id AS Id, p.kind AS Kind, p.title AS Title, p.initial_units AS InitialUnits, p.capacity_units AS CapacityUnits, " +
-            "p.claimed_units AS ClaimedUnits, p.per_user_limit AS PerUserLimit, p.gate AS Gate, p.opens_at AS OpensAt, p.closes_at AS ClosesAt, p.version AS Version, " +
-            $"p.applied_version AS AppliedVersion, p.generation AS Generation, p.created_at AS CreatedAt, p.set_aside_units AS SetAsideUnits, p.sold_aside_units AS SoldAsideUnits, p.taking_units AS TakingUnits FROM flash_sales s JOIN pools p ON p.id = s.id {which}",
-            (sale, pool) => (sale, pool),
-            parameters))).AsList();
-        var left = await LeftUnitsAsync(rows.ConvertAll(row => row.Pool));
+        var sales = (await database.ReadAsync(connection => connection.QueryAsync<FlashSale>($"SELECT {FlashSale.Columns} FROM flash_sales s {which}", parameters))).AsList();
+        var ids = sales.ConvertAll(sale => sale.Id);
+        var pool = (await pools.FindAsync(ids)).ToDictionary(pool => pool.Id);
+        var left = await LeftUnitsAsync(await pools.LanesAsync(ids));
         var now = time.GetUtcNow();
-        return rows.ConvertAll(row =>
+        return sales.ConvertAll(sale =>
         {
-            var view = row.Sale.ToView(row.Pool, left[row.Pool.Id], now);
+            var view = sale.ToView(pool[sale.Id], left[sale.Id], now);
             return new PostedSale(view, $"\"{view.Version}-{view.LeftUnits}-{view.State}\"", JsonSerializer.SerializeToUtf8Bytes(view, FlashSalesJson.Default.FlashSaleView));
         });
     }
 
-    // All that is left, wherever it is sold: in Redis, set aside, or on its way between the two.
-    private async Task<Dictionary<long, long>> LeftUnitsAsync(List<Pool> pools)
+    // All that is left, wherever it is sold: in Redis, set aside, or on its way between the two or between lanes.
+    private async Task<Dictionary<long, long>> LeftUnitsAsync(ILookup<long, Pool> lanes)
     {
         var known = new Dictionary<long, long>();
-        var asked = pools.ConvertAll(pool =>
+        var asked = lanes.SelectMany(of => of).ToList().ConvertAll(lane =>
         {
-            var key = new PoolKeys(pool.Id).Left;
-            return (pool, Key: key, Left: redis.GuardAsync(key, db => db.StringGetAsync(key)));
+            var key = new PoolKeys(lane.Id).Left;
+            return (lane, Key: key, Left: redis.GuardAsync(key, db => db.StringGetAsync(key)));
         });
         try
         {
@@ -104,7 +102,7 @@ internal sealed class SaleBoard
             {
                 if (await one.Left is { IsNull: false } units)
                 {
-                    known[one.pool.Id] = lastLeft[one.pool.Id] = (long)units;
+                    known[one.lane.Id] = lastLeft[one.lane.Id] = (long)units;
                 }
             });
         }
@@ -113,13 +111,13 @@ internal sealed class SaleBoard
             // Where Redis is away it sells nothing, so what was left there still is; of a pool that was not looked at since the start SQL knows all but what waits in the queue. Pages go on.
         }
 
-        return pools.ToDictionary(pool => pool.Id, pool =>
+        return lanes.ToDictionary(of => of.Key, of => of.Sum(lane =>
         {
-            var unwritten = Math.Max(0, pool.CapacityUnits - pool.ClaimedUnits);
-            return known.TryGetValue(pool.Id, out var left) ? left + Aside(pool)
-                : lastLeft.TryGetValue(pool.Id, out left) ? Math.Min(left + Aside(pool), unwritten)
+            var unwritten = Math.Max(0, lane.CapacityUnits - lane.ClaimedUnits);
+            return known.TryGetValue(lane.Id, out var left) ? left + Aside(lane)
+                : lastLeft.TryGetValue(lane.Id, out left) ? Math.Min(left + Aside(lane), unwritten)
                 : unwritten;
-        });
+        }));
 
         static long Aside(Pool pool) => pool.SetAsideUnits - pool.SoldAsideUnits + pool.TakingUnits;
     }

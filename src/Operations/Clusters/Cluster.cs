@@ -42,7 +42,7 @@ internal sealed class Cluster(ClusterFolder folder, Action<string> say)
 
         folder.Save(state);
         state = await StartMissingAsync(state, _ => true, cancel);
-        await SentinelMember.WholeAsync(folder, state, cancel);
+        await RedisMember.WholeAsync(folder, state, cancel);
         return state;
     }
 
@@ -205,15 +205,15 @@ internal sealed class Cluster(ClusterFolder folder, Action<string> say)
     {
         foreach (var kind in state.InOrder.Where(which).Where(member => !member.IsAlive).GroupBy(member => member.Kind).ToList())
         {
-            // Of the Redis servers the primary first: it waits for a failover only while others run already, and those may have what it has.
+            // Of the Redis servers the primaries first: they wait for a failover only while others run already, and those may have what they have.
             // Of Galera nodes the one that has most: the others join it.
             var first = kind.Key switch
             {
-                MemberKind.Redis => RedisMember.Primary(folder, state).Name,
-                MemberKind.MariaDb when state.Sql == ClusterSql.Galera => await GaleraMember.FirstAsync(folder, state, cancel),
-                _ => null,
+                MemberKind.Redis => [.. RedisMember.Leaders(folder, state)],
+                MemberKind.MariaDb when state.Sql == ClusterSql.Galera && await GaleraMember.FirstAsync(folder, state, cancel) is { } most => [most],
+                _ => Array.Empty<string>(),
             };
-            foreach (var member in kind.OrderByDescending(member => member.Name == first).ToList())
+            foreach (var member in kind.OrderByDescending(member => first.Contains(member.Name)).ToList())
             {
                 if (!member.Ports.All(ClusterPlan.IsFree))
                 {

@@ -16,8 +16,8 @@ internal static class ClusterPlan
         Add("api-2", MemberKind.Api, ++nodes);
         Add("worker-1", MemberKind.Worker, ++nodes);
         Add("ops-1", MemberKind.Ops, ++nodes);
-        AddSome("redis", MemberKind.Redis, redis == ClusterRedis.Single ? 1 : 3);
-        AddSome("sentinel", MemberKind.Sentinel, redis == ClusterRedis.Single ? 0 : 3);
+        AddSome("redis", MemberKind.Redis, redis switch { ClusterRedis.Single => 1, ClusterRedis.Sentinel => 3, ClusterRedis.Cluster => 2 * RedisClusterMember.Primaries });
+        AddSome("sentinel", MemberKind.Sentinel, redis == ClusterRedis.Sentinel ? 3 : 0);
         AddSome("mariadb", MemberKind.MariaDb, sql == ClusterSql.Single ? 1 : 3);
         AddSome("sqlcheck", MemberKind.SqlCheck, sql == ClusterSql.Galera ? 3 : 0);
         if (sql == ClusterSql.Galera)
@@ -40,7 +40,8 @@ internal static class ClusterPlan
         {
             var taken = members.SelectMany(member => member.Ports).Append(publicPort).ToList();
             var port = FreePort(publicPort + 1, taken);
-            members.Add(new Member(name, kind, port, nodeId, GroupPort: kind == MemberKind.MariaDb && sql == ClusterSql.Galera ? FreePort(publicPort + 1, [.. taken, port], Member.GroupPorts) : 0));
+            var isOfGroup = (kind == MemberKind.MariaDb && sql == ClusterSql.Galera) || (kind == MemberKind.Redis && redis == ClusterRedis.Cluster);
+            members.Add(new Member(name, kind, port, nodeId, GroupPort: isOfGroup ? FreePort(publicPort + 1, [.. taken, port], Member.GroupPortsOf(kind)) : 0));
         }
     }
 

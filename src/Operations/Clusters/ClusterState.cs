@@ -39,22 +39,28 @@ internal enum ClusterRedis
 
     /// <summary>A primary, two replicas, and three Sentinels that promote one when it is gone.</summary>
     Sentinel,
+
+    /// <summary>A Redis Cluster: three primaries, each with a third of the slots and a replica, which takes over when its primary is gone.</summary>
+    Cluster,
 }
 
 /// <summary>One process of the cluster: what it is, where, and which process runs it now.</summary>
 /// <param name="NodeId">Number of a Sluice node, <c>server-id</c> of a MariaDB, number of a Redis, a Sentinel, or of the MariaDB that a check asks; otherwise 0.</param>
 /// <param name="Process">The process that was started last, or null.</param>
-/// <param name="GroupPort">Of a Galera node: the first of three ports in a row on which the nodes speak with each other (group, missed writes, whole copies); otherwise 0.</param>
+/// <param name="GroupPort">Of a Galera node: the first of three ports in a row on which the nodes speak with each other (group, missed writes, whole copies); of a node of a Redis Cluster the one port for that; otherwise 0.</param>
 internal sealed record Member(string Name, MemberKind Kind, int Port, int NodeId, OwnProcess? Process = null, int GroupPort = 0)
 {
-    public const int GroupPorts = 3;
-
     /// <summary>Every port that is its own.</summary>
-    [JsonIgnore] public IEnumerable<int> Ports => GroupPort == 0 ? [Port] : [Port, .. Enumerable.Range(GroupPort, GroupPorts)];
+    [JsonIgnore] public IEnumerable<int> Ports => GroupPort == 0 ? [Port] : [Port, .. Enumerable.Range(GroupPort, GroupPortsOf(Kind))];
 
     [JsonIgnore] public bool IsSluice => Kind is MemberKind.Worker or MemberKind.Api or MemberKind.Ops;
 
     [JsonIgnore] public bool IsAlive => Process?.IsAlive == true;
+
+    /// <summary>Alive, and SIGSTOP does not hold it.</summary>
+    [JsonIgnore] public bool Runs => Process is { IsAlive: true, IsFrozen: false };
+
+    public static int GroupPortsOf(MemberKind kind) => kind == MemberKind.Redis ? 1 : 3;
 }
 
 /// <summary>All that is known about a cluster between two commands: <c>cluster.json</c> in its folder.</summary>

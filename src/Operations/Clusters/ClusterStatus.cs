@@ -45,7 +45,7 @@ internal sealed record ClusterStatus(string Url, string Folder, IReadOnlyList<Me
             MemberKind.SqlCheck => "sql check",
             MemberKind.HaProxy => "way to the sql writer",
             MemberKind.Redis when state.Redis == ClusterRedis.Single => "redis",
-            MemberKind.Redis => member.Name == RedisMember.Primary(folder, state).Name ? "redis primary" : "redis replica",
+            MemberKind.Redis => member.Name == RedisMember.LeaderOf(folder, state, member).Name ? "redis primary" : "redis replica",
             MemberKind.Sentinel => "sentinel",
             MemberKind.Nginx => "load balancer",
             MemberKind.Worker or MemberKind.Api or MemberKind.Ops => member.Kind.ToString().ToLowerInvariant(),
@@ -111,21 +111,27 @@ internal sealed record ClusterStatus(string Url, string Folder, IReadOnlyList<Me
             return status with { Health = "ok" };
         }
 
-        var primary = RedisMember.Primary(folder, state);
+        var missing = state.Redis == ClusterRedis.Cluster ? await RedisClusterMember.LacksAsync(folder, member) : "";
+        var primary = RedisMember.LeaderOf(folder, state, member);
         if (member.Name == primary.Name)
         {
             var online = view.Followers.Count(follower => follower.IsOnline);
-            return status with { Health = !view.IsPrimary ? "does not lead yet" : online == 0 ? "claims wait: no replica" : "ok", Says = string.Create(CultureInfo.InvariantCulture, $"{online} replicas follow, offset {view.Offset}") };
+            return status with
+            {
+                Health = !view.IsPrimary ? "does not lead yet" : online == 0 ? "claims wait: no replica" : missing.Length > 0 ? missing : "ok",
+                Says = string.Create(CultureInfo.InvariantCulture, $"{(state.Redis == ClusterRedis.Cluster ? $"slots {RedisClusterMember.SlotsOf(folder, member)}, " : "")}{online} replica{(online == 1 ? " follows" : "s follow")}, offset {view.Offset}"),
+            };
         }
 
         // What the primary has heard of it: so both offsets are of one moment.
-        var leader = primary.IsAlive && primary.Process is { IsFrozen: false } ? await RedisMember.TryLookAsync(folder, primary) : null;
+        var leader = primary.Runs ? await RedisMember.TryLookAsync(folder, primary) : null;
         var seen = leader?.Followers.FirstOrDefault(follower => follower.Port == member.Port);
         return status with
         {
-            Health = view.IsPrimary ? "leads nobody" : view.IsLinked ? "ok" : "does not follow",
+            Health = view.IsPrimary ? "leads nobody" : !view.IsLinked ? "does not follow" : missing.Length > 0 ? missing : "ok",
             Lag = seen?.Seconds,
-            Says = seen is null ? string.Create(CultureInfo.InvariantCulture, $"offset {view.Offset}") : string.Create(CultureInfo.InvariantCulture, $"offset {seen.Offset}, {Math.Max(0, leader!.Offset - seen.Offset)} bytes behind"),
+            Says = (state.Redis == ClusterRedis.Cluster ? $"of {primary.Name}, " : "") +
+                (seen is null ? string.Create(CultureInfo.InvariantCulture, $"offset {view.Offset}") : string.Create(CultureInfo.InvariantCulture, $"offset {seen.Offset}, {Math.Max(0, leader!.Offset - seen.Offset)} bytes behind")),
         };
     }
 

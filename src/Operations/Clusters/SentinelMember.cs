@@ -12,12 +12,9 @@ internal static class SentinelMember
     // On a host whose cores are busy with everything else, a primary that is only slow must not be taken for dead: two failovers in a row have lost what WAIT had promised.
     private const int DownAfterMs = 3_000;
 
-    private static readonly TimeSpan WholeTimeMax = TimeSpan.FromSeconds(60), Look = TimeSpan.FromMilliseconds(100);
+    public static IEnumerable<Member> All(ClusterState state) => state.InOrder.Where(member => member.Kind == MemberKind.Sentinel);
 
     public static string EndPoints(ClusterState state) => string.Join(',', All(state).Select(member => string.Create(CultureInfo.InvariantCulture, $"127.0.0.1:{member.Port}")));
-
-    /// <summary>A majority of them runs.</summary>
-    public static bool CanDecide(ClusterState state) => All(state).Count(member => member.IsAlive && !member.Process!.IsFrozen) * 2 > All(state).Count();
 
     public static Task<SentinelView?> TryLookAsync(ClusterFolder folder, Member member) => RedisLook.TrySentinelAsync("127.0.0.1", member.Port, folder.Secret("sentinel"), ServiceName);
 
@@ -39,29 +36,13 @@ internal static class SentinelMember
             File.WriteAllLines(file, [
                 string.Create(CultureInfo.InvariantCulture, $"port {member.Port}"), "bind 127.0.0.1", $"dir \"{folder.Of(member)}\"",
                 $"requirepass {folder.Secret("sentinel")}", $"sentinel sentinel-pass {folder.Secret("sentinel")}",
-                string.Create(CultureInfo.InvariantCulture, $"sentinel monitor {ServiceName} 127.0.0.1 {RedisMember.Primary(folder, state).Port} {(All(state).Count() / 2) + 1}"),
+                string.Create(CultureInfo.InvariantCulture, $"sentinel monitor {ServiceName} 127.0.0.1 {RedisMember.LeaderOf(folder, state, RedisMember.Servers(state).First()).Port} {(All(state).Count() / 2) + 1}"),
                 $"sentinel auth-pass {ServiceName} {folder.Secret("redis")}", string.Create(CultureInfo.InvariantCulture, $"sentinel down-after-milliseconds {ServiceName} {DownAfterMs}"),
                 $"sentinel failover-timeout {ServiceName} 10000", $"sentinel parallel-syncs {ServiceName} 1",
             ]);
         }
 
         return OwnProcess.Start(ServerPrograms.Find("redis-server"), [file, "--sentinel"], new Dictionary<string, string>(StringComparer.Ordinal), folder.Of(member), folder.LogOf(member));
-    }
-
-    /// <summary>Returns when each Sentinel knows all servers and all other Sentinels, and hears the primary: before, a failover might not happen.</summary>
-    /// <exception cref="DependencyUnavailableException">They do not find each other.</exception>
-    public static async Task WholeAsync(ClusterFolder folder, ClusterState state, CancellationToken cancel)
-    {
-        var started = TimeProvider.System.GetTimestamp();
-        while ((await Task.WhenAll(All(state).Select(async member => (member.Name, Lacks: await LacksAsync(folder, state, member))))).FirstOrDefault(each => each.Lacks.Length > 0) is { Name: { } name, Lacks: var lacks })
-        {
-            if (TimeProvider.System.GetElapsedTime(started) > WholeTimeMax)
-            {
-                throw new DependencyUnavailableException("redis", $"{name} {lacks}: a failover might not happen. 'sluice cluster status' says who is not well.");
-            }
-
-            await Task.Delay(Look, TimeProvider.System, cancel);
-        }
     }
 
     /// <summary>What is missing for a failover in the eyes of one Sentinel; "" when nothing is.</summary>
@@ -77,8 +58,6 @@ internal static class SentinelMember
             _ => "",
         };
     }
-
-    private static IEnumerable<Member> All(ClusterState state) => state.InOrder.Where(member => member.Kind == MemberKind.Sentinel);
 
     private static string FileOf(ClusterFolder folder, Member member) => Path.Combine(folder.Of(member), "sentinel.conf");
 

@@ -25,6 +25,7 @@ public static class PlatformServices
         services.AddSingleton<AckJournal>();
         services.AddSingleton<PoolRebuilder>();
         services.AddSingleton<PoolStore>();
+        services.AddSingleton<Lanes>();
         services.AddSingleton<PoolClaims>();
         services.AddSingleton<ClaimWaiters>();
         services.AddSingleton<ClaimWriter>();

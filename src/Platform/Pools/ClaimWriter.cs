@@ -56,7 +56,7 @@ public sealed partial class ClaimWriter(
             // Only pools of this node's modules: their claims are nothing without the rows that the module writes.
             var all = allPoolsAt == long.MinValue || time.GetElapsedTime(allPoolsAt) > AllPoolsAge;
             var pools = await database.ReadAsync(connection => connection.QueryAsync<(long Id, long Generation, string Kind)>(
-                "SELECT id, generation, kind FROM pools WHERE kind IN @kinds AND (@all OR (gate <> @closed AND (closes_at IS NULL OR closes_at > @lately)) OR id IN @busy)",
+                "SELECT id, generation, kind FROM pools WHERE lanes = 1 AND kind IN @kinds AND (@all OR (gate <> @closed AND (closes_at IS NULL OR closes_at > @lately)) OR id IN @busy)",
                 new { kinds = SqlList.Of(kinds.Keys), all, closed = Gate.Closed, lately = (time.GetUtcNow() - AllPoolsAge).ToUnixTimeMilliseconds(), busy = SqlList.Of(busy.Keys) }));
             partitions = [.. pools.Select(pool => PartitionOf(pool.Id, pool.Generation, pool.Kind))];
             partitionsAt = time.GetTimestamp();
@@ -81,7 +81,7 @@ public sealed partial class ClaimWriter(
     /// <inheritdoc/>
     public async ValueTask<QueuePartition?> FindAsync(string name, long generation) =>
         long.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out var poolId) &&
-        await database.ReadAsync(connection => connection.QuerySingleOrDefaultAsync<string?>("SELECT kind FROM pools WHERE id = @poolId", new { poolId })) is { } kind && kinds.ContainsKey(kind)
+        await database.ReadAsync(connection => connection.QuerySingleOrDefaultAsync<string?>("SELECT kind FROM pools WHERE id = @poolId AND lanes = 1", new { poolId })) is { } kind && kinds.ContainsKey(kind)
             ? PartitionOf(poolId, generation, kind)
             : null;
 
@@ -337,7 +337,7 @@ public sealed partial class ClaimWriter(
             throw new InvalidOperationException($"Pool {pool.Id} has no room for {units} units.");
         }
 
-        await kinds[pool.Kind].WriteAsync(transaction, pool.Id, fresh);
+        await kinds[pool.Kind].WriteAsync(transaction, pool.RootId ?? pool.Id, fresh);
     }
 
     private Task<HashSet<long>> InsertAsync(DbTransaction transaction, List<Claim> claims, long now, Func<Claim, int?>? ordinal = null) =>

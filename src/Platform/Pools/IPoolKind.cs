@@ -11,10 +11,12 @@ public interface IPoolKind
     /// <summary>
     /// Writes the module's rows for claims that are new, in the transaction that writes the claims: both or neither. Called once for the whole batch.
     /// </summary>
+    /// <param name="poolId">The pool; the claims name the lane that they are in.</param>
     Task WriteAsync(DbTransaction transaction, long poolId, IReadOnlyList<Claim> claims);
 
     /// <summary>The module's own checks for the certificate, on the snapshot that the other checks see.</summary>
-    Task<IReadOnlyList<AuditCheck>> AuditAsync(DbConnection snapshot, long poolId);
+    /// <param name="lanes">What the pool's claims are in: its lanes, or the pool itself.</param>
+    Task<IReadOnlyList<AuditCheck>> AuditAsync(DbConnection snapshot, long poolId, IReadOnlyList<long> lanes);
 }
 
 /// <summary>One thing that must hold of a pool.</summary>

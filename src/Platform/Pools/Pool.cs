@@ -22,7 +22,10 @@ public enum Gate
 /// <param name="Generation">Goes up by one with each rebuild, before the rebuild reads the queue and the claims.</param>
 /// <param name="SetAsideUnits">Units of the capacity that Redis does not have: <see cref="SqlClaims"/> sells them when Redis is away. 0: claims are then refused.</param>
 /// <param name="SoldAsideUnits">How many of these were sold since the last rebuild, 0 – <paramref name="SetAsideUnits"/>.</param>
-/// <param name="TakingUnits">Units on their way from Redis' share to those set aside: neither engine sells them until <see cref="PoolStore.FinishTakingAsync"/>.</param>
+/// <param name="TakingUnits">Units on their way from Redis' share to those set aside, or to another lane: nobody sells them until <see cref="PoolStore.FinishTakingAsync"/>.</param>
+/// <param name="Lanes">1: a pool, or a lane, that is claimed from. More: its units are in as many lanes, each a row of its own, and none in this one. Never changes.</param>
+/// <param name="RootId">Of a lane: the pool that it is a lane of. Else null.</param>
+/// <param name="TakingFor">The lane that the units on their way are for; null: they are set aside.</param>
 [method: Dapper.ExplicitConstructor]
 public sealed record Pool(
     long Id,
@@ -41,7 +44,10 @@ public sealed record Pool(
     long CreatedAt,
     long SetAsideUnits,
     long SoldAsideUnits,
-    long TakingUnits)
+    long TakingUnits,
+    long Lanes,
+    long? RootId,
+    long? TakingFor)
 {
     /// <summary>What Redis may sell from, claims included; those that are being taken from it still count.</summary>
     internal long RedisUnits => CapacityUnits - SetAsideUnits;
@@ -50,7 +56,7 @@ public sealed record Pool(
         "id AS Id, kind AS Kind, title AS Title, initial_units AS InitialUnits, capacity_units AS CapacityUnits, claimed_units AS ClaimedUnits, " +
         "per_user_limit AS PerUserLimit, gate AS Gate, opens_at AS OpensAt, closes_at AS ClosesAt, version AS Version, " +
         "applied_version AS AppliedVersion, generation AS Generation, created_at AS CreatedAt, " +
-        "set_aside_units AS SetAsideUnits, sold_aside_units AS SoldAsideUnits, taking_units AS TakingUnits";
+        "set_aside_units AS SetAsideUnits, sold_aside_units AS SoldAsideUnits, taking_units AS TakingUnits, lanes AS Lanes, root_id AS RootId, taking_for AS TakingFor";
 }
 
 /// <summary>Where a claim stands.</summary>

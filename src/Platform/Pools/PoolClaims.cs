@@ -9,11 +9,14 @@ namespace Sluice.Platform.Pools;
 /// The way of a claim on this node; README.md in this folder numbers its steps. Accepted means: logged as <see cref="PoolsOptions.Durability"/> says, and never sold twice.
 /// </summary>
 public sealed class PoolClaims(
-    PoolStore pools, RedisConnection redis, PoolRebuilder rebuilder, ClaimIds ids, ClaimWaiters waiters, QueueSignal queueSignal, PoolMetrics metrics,
+    PoolStore pools, Lanes lanes, RedisConnection redis, PoolRebuilder rebuilder, ClaimIds ids, ClaimWaiters waiters, QueueSignal queueSignal, PoolMetrics metrics,
     AckJournal journal, RedisAway away, SqlClaims sql, PoolsOptions options, WriteQueueOptions queueOptions, TimeProvider time)
 {
-    // One lane for each pool that was asked for here: bounded by the pools that exist.
-    private readonly ConcurrentDictionary<long, Lane> lanes = new();
+    // How long a claim goes on from lane to lane: others are always faster, or the lanes are not to be had.
+    private static readonly TimeSpan LanesTimeMax = TimeSpan.FromSeconds(2);
+
+    // Each pool that was asked for here, and which one a lane is of: bounded by the pools that exist.
+    private readonly ConcurrentDictionary<long, Known> known = new(), ofLane = new();
 
     /// <summary>Asks for units of a pool for a user. One Redis round trip for a whole batch of users; safe to retry with the same key.</summary>
     /// <param name="kind">The kind that the pool must have; another module's pool is none.</param>
@@ -23,12 +26,11 @@ public sealed class PoolClaims(
     /// <exception cref="DependencyUnavailableException">Redis (or, with <see cref="Durability.Committed"/>, SQL) did not answer: whether the claim was taken is unknown until the same key is asked again.</exception>
     public ValueTask<ClaimAnswer?> ClaimAsync(long poolId, string kind, string userId, int units, string? key)
     {
-        return lanes.TryGetValue(poolId, out var lane) ? AskAsync(lane) : FindAndAskAsync();
+        return known.TryGetValue(poolId, out var pool) ? AskAsync(pool) : FindAndAskAsync();
 
-        async ValueTask<ClaimAnswer?> FindAndAskAsync() =>
-            await pools.FindAsync(poolId) is { } pool ? await AskAsync(lanes.GetOrAdd(poolId, _ => NewLane(poolId, pool.Kind))) : null;
+        async ValueTask<ClaimAnswer?> FindAndAskAsync() => await FindAsync(poolId) is { } found ? await AskAsync(found) : null;
 
-        ValueTask<ClaimAnswer?> AskAsync(Lane of)
+        ValueTask<ClaimAnswer?> AskAsync(Known of)
         {
             if (of.Kind != kind)
             {
@@ -36,20 +38,51 @@ public sealed class PoolClaims(
             }
 
             // Step 2: into the batch that forms while the one before is in flight.
-            var answer = of.Batcher.Add(new PendingClaim(userId, units, key ?? "", ids.Next(userId)));
+            var lane = of.LaneOf(userId);
+            var claim = new PendingClaim(userId, units, key ?? "", ids.Next(userId));
+            var answer = of.Lanes.Length == 1 ? lane.Batcher.Add(claim) : AskLanesAsync(of, lane, claim);
             return new(options.Durability == Durability.Committed ? CommittedAsync(answer) : answer);
         }
     }
 
     /// <summary>Step 1: true when this user can be told "sold out" at once, without reading the request any further. Touches neither Redis nor SQL.</summary>
-    public bool IsSoldOutFor(long poolId, string userId) => lanes.TryGetValue(poolId, out var lane) && lane.SoldOut.Covers(userId);
+    public bool IsSoldOutFor(long poolId, string userId) => known.TryGetValue(poolId, out var pool) && pool.LaneOf(userId).SoldOut.Covers(userId) && pool.IsEmpty(time, options.SoldOutBelief);
 
-    /// <summary>Units came back to a pool on this node: forget that it was sold out.</summary>
-    public void Refilled(long poolId)
+    /// <summary>Units came back to a pool, or to a lane of it, on this node: forget that it was sold out.</summary>
+    public void Refilled(long id)
     {
-        if (lanes.TryGetValue(poolId, out var lane))
+        if (known.TryGetValue(id, out var pool) || ofLane.TryGetValue(id, out pool))
         {
-            lane.SoldOut.Forget();
+            pool.Forget();
+        }
+    }
+
+    // A lane that has too little gets some from the others. Only when all of them together have too little the claim is told so.
+    private async Task<ClaimAnswer?> AskLanesAsync(Known pool, Lane lane, PendingClaim claim)
+    {
+        var started = time.GetTimestamp();
+        while (true)
+        {
+            if (await lane.Batcher.Add(claim) is not { Outcome: ClaimOutcome.SoldOut } answer)
+            {
+                return await claim.Task;
+            }
+
+            // This thread has others of the same batch to tell.
+            await Task.Yield();
+            var left = await lanes.FillAsync(pool.Id, lane.Id, claim.Units);
+            if (left < claim.Units)
+            {
+                pool.Hear(left, time);
+                return answer with { LeftUnits = left };
+            }
+
+            if (time.GetElapsedTime(started) > LanesTimeMax)
+            {
+                throw new DependencyUnavailableException("queue", $"the last units of pool {pool.Id} go from lane to lane faster than this claim; nothing was accepted.");
+            }
+
+            claim = new PendingClaim(claim.UserId, claim.Units, claim.Key, claim.ClaimId);
         }
     }
 
@@ -62,12 +95,57 @@ public sealed class PoolClaims(
             : answer;
     }
 
-    private Lane NewLane(long poolId, string kind)
+    private async Task<Known?> FindAsync(long poolId)
     {
-        var keys = new PoolKeys(poolId);
-        var soldOut = new SoldOutBelief(keys, redis, options, time);
-        return new Lane(new ClaimBatcher(poolId, keys, redis, rebuilder, queueSignal, options, metrics, journal, away, sql, queueOptions.LagMax, soldOut.Hear), soldOut, kind);
+        // A lane is nobody's to ask for: whoever did would hold units in two of them.
+        if (await pools.FindAsync(poolId) is not { RootId: null } pool)
+        {
+            return null;
+        }
+
+        var laneIds = (await pools.LanesAsync([poolId]))[poolId].Select(lane => lane.Id);
+        var found = known.GetOrAdd(poolId, _ => new Known(poolId, pool.Kind, [.. laneIds.Select(NewLane)]));
+        foreach (var lane in found.Lanes)
+        {
+            ofLane[lane.Id] = found;
+        }
+
+        return found;
     }
 
-    private sealed record Lane(ClaimBatcher Batcher, SoldOutBelief SoldOut, string Kind);
+    private Lane NewLane(long id)
+    {
+        var keys = new PoolKeys(id);
+        var soldOut = new SoldOutBelief(keys, redis, options, time);
+        return new Lane(id, new ClaimBatcher(id, keys, redis, rebuilder, queueSignal, options, metrics, journal, away, sql, queueOptions.LagMax, soldOut.Hear), soldOut);
+    }
+
+    private sealed record Lane(long Id, ClaimBatcher Batcher, SoldOutBelief SoldOut);
+
+    private sealed class Known(long id, string kind, Lane[] lanes)
+    {
+        // When all lanes were last seen empty, 0: never, or units came back since. Only where there are several.
+        private long emptyAt;
+
+        public long Id => id;
+
+        public string Kind => kind;
+
+        public Lane[] Lanes => lanes;
+
+        public Lane LaneOf(string userId) => lanes[Pools.Lanes.Of(userId, lanes.Length)];
+
+        public bool IsEmpty(TimeProvider time, TimeSpan belief) => lanes.Length == 1 || (Volatile.Read(ref emptyAt) is not 0 and var at && time.GetElapsedTime(at) < belief);
+
+        public void Hear(long left, TimeProvider time) => Volatile.Write(ref emptyAt, left == 0 ? time.GetTimestamp() : 0);
+
+        public void Forget()
+        {
+            Volatile.Write(ref emptyAt, 0);
+            foreach (var lane in lanes)
+            {
+                lane.SoldOut.Forget();
+            }
+        }
+    }
 }

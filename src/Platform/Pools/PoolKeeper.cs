@@ -12,7 +12,7 @@ namespace Sluice.Platform.Pools;
 /// applies settings and returns units that a crash left between the two.
 /// </summary>
 public sealed partial class PoolKeeper(
-    Database database, RedisConnection redis, PoolRebuilder rebuilder, PoolStore pools, Releases releases, ClaimIds ids, TimeProvider time, ILogger<PoolKeeper> log)
+    Database database, RedisConnection redis, PoolRebuilder rebuilder, PoolStore pools, Lanes lanes, Releases releases, ClaimIds ids, TimeProvider time, ILogger<PoolKeeper> log)
     : BackgroundService
 {
     // A fold is a rebuild: not more often than this of all, should a node that is cut off from Redis go on selling through SQL.
@@ -43,6 +43,7 @@ public sealed partial class PoolKeeper(
                 ready |= await TryAsync(RebuildStrangersAsync);
                 await TryAsync(FoldAsync);
                 await TryAsync(GiveLastUnitsAsync);
+                await TryAsync(lanes.LevelAsync);
                 idle = await TryAsync(pools.ApplyPendingAsync) + await TryAsync(releases.ReturnPendingAsync) + await TryAsync(FinishTakingAsync) == 0;
                 if (first is not null)
                 {
@@ -83,7 +84,7 @@ public sealed partial class PoolKeeper(
         var lives = redis.Lives;
         var all = lives != knownLives || time.GetElapsedTime(allLookedAt) > AllPoolsRound;
         var pools = (await database.ReadAsync(connection => connection.QueryAsync<long>(
-            "SELECT id FROM pools WHERE @all OR gate <> @closed", new { all, closed = Gate.Closed }))).AsList();
+            "SELECT id FROM pools WHERE lanes = 1 AND (@all OR gate <> @closed)", new { all, closed = Gate.Closed }))).AsList();
         var asked = pools.ConvertAll(id =>
         {
             var key = new PoolKeys(id).Meta;
@@ -151,7 +152,7 @@ public sealed partial class PoolKeeper(
         var (newestPool, newestClaim) = await database.ReadAsync(connection => connection.QuerySingleAsync<(long, long)>(
             "SELECT COALESCE((SELECT MAX(id) FROM pools), 0), COALESCE((SELECT MAX(id) FROM claims), 0)"));
         ids.StartAfter(Math.Max(newestPool, newestClaim));
-        foreach (var id in await database.ReadAsync(connection => connection.QueryAsync<long>("SELECT id FROM pools WHERE gate <> @closed", new { closed = Gate.Closed })))
+        foreach (var id in await database.ReadAsync(connection => connection.QueryAsync<long>("SELECT id FROM pools WHERE lanes = 1 AND gate <> @closed", new { closed = Gate.Closed })))
         {
             var queue = new PoolKeys(id).Log;
             if (ClaimEntry.TryFromQueue(id, await redis.GuardAsync(queue, db => db.ListGetByIndexAsync(queue, -1)), out var newest))

@@ -4,7 +4,7 @@ using StackExchange.Redis;
 namespace Sluice.Platform.Pools;
 
 /// <summary>
-/// Every Redis key of a pool, all in one slot by the tag <c>{pool:&lt;id&gt;.&lt;lane&gt;}</c>. Lane 0 is the only one yet.
+/// Every Redis key of a pool, or of one lane of it, all in one slot by the tag <c>{pool:&lt;id&gt;.0}</c>. Lanes have ids of their own, and so slots of their own.
 /// </summary>
 public sealed class PoolKeys
 {

@@ -100,7 +100,7 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
         await database.WriteAsync(
             transaction => transaction.Connection!.ExecuteAsync(
                 // What SQL has sold from what was set aside stands with its users from now on, and is no longer set aside. That is a setting of another version: one that was read before must not be applied to it.
-                "UPDATE pools SET generation = generation + 1, version = version + CASE WHEN sold_aside_units > 0 OR taking_units > 0 THEN 1 ELSE 0 END, taking_units = 0, " +
+                "UPDATE pools SET generation = generation + 1, version = version + CASE WHEN sold_aside_units > 0 OR taking_units > 0 THEN 1 ELSE 0 END, taking_units = 0, taking_for = NULL, " +
                 "set_aside_units = set_aside_units - sold_aside_units, sold_aside_units = 0 WHERE id = @poolId", new { poolId }, transaction),
             LostCommit.RunAgain);
         FaultPoints.Reach("rebuild.fenced");

@@ -15,8 +15,13 @@ namespace Sluice.Platform.Pools;
 /// <summary>What the shop's servers see of a pool while it runs.</summary>
 /// <param name="LeftUnits">In Redis.</param>
 /// <param name="SetAsideUnits">What SQL would sell, should Redis be away.</param>
+/// <param name="Lanes">Of a pool that is claimed from in several lanes; else left out.</param>
 public sealed record PoolView(
-    string Id, string Kind, string Title, string State, long CapacityUnits, long LeftUnits, long SetAsideUnits, long QueueDepth, long OldestAgeMs, long DeadLetters, long Version);
+    string Id, string Kind, string Title, string State, long CapacityUnits, long LeftUnits, long SetAsideUnits, long QueueDepth, long OldestAgeMs, long DeadLetters, long Version,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] IReadOnlyList<LaneView>? Lanes);
+
+/// <summary>One lane of a pool, in their order.</summary>
+public sealed record LaneView(long CapacityUnits, long LeftUnits, long QueueDepth, long OldestAgeMs, long DeadLetters);
 
 public sealed record PoolName(string Id, string Kind, string Title, string State);
 
@@ -34,6 +39,8 @@ public sealed record Moved(int Count);
 public static class PoolRoutes
 {
     public const int LookupIdsMax = 1_000, PoolsMax = 10_000;
+
+    private const int LettersMax = 100;
 
     public static void Map(IEndpointRouteBuilder routes)
     {
@@ -61,25 +68,34 @@ public static class PoolRoutes
 
     private static async Task<IResult> PoolAsync(string id, PoolStore pools, RedisConnection redis, TimeProvider time)
     {
-        if (!Names.TryId(id, out var poolId) || await pools.FindAsync(poolId) is not { } pool)
+        if (await FindAsync(id, pools) is not { } pool)
         {
             return Problem.NotFound("pool");
         }
 
-        var keys = new PoolKeys(poolId);
-        var left = redis.GuardAsync(keys.Left, db => db.StringGetAsync(keys.Left));
-        var oldest = redis.GuardAsync(keys.Log, db => db.ListGetByIndexAsync(keys.Log, 0));
-        var depth = redis.GuardAsync(keys.Log, db => db.ListLengthAsync(keys.Log));
-        var dead = await redis.GuardAsync(keys.Dead, db => db.ListLengthAsync(keys.Dead));
-
-        // The age of a queue entry is the age of its claim id, to the millisecond.
-        var age = ClaimEntry.TryFromQueue(poolId, await oldest, out var claim)
-            ? Math.Max(0, (long)(time.GetUtcNow() - Hosting.ClaimIds.TimeOf(claim.Id)).TotalMilliseconds)
-            : 0;
+        var lanes = await Task.WhenAll((await pools.LanesAsync([pool.Id]))[pool.Id].Select(LookAsync));
         return Results.Json(
-            new PoolView(id, pool.Kind, pool.Title, PoolStore.GateName(pool.Gate), pool.CapacityUnits, (long)await left, pool.SetAsideUnits - pool.SoldAsideUnits, await depth, age, dead, pool.Version),
+            new PoolView(
+                id, pool.Kind, pool.Title, PoolStore.GateName(pool.Gate), pool.CapacityUnits, lanes.Sum(lane => lane.LeftUnits), pool.SetAsideUnits - pool.SoldAsideUnits, lanes.Sum(lane => lane.QueueDepth),
+                lanes.Max(lane => lane.OldestAgeMs), lanes.Sum(lane => lane.DeadLetters), pool.Version, lanes.Length > 1 ? lanes : null),
             PoolsJson.Default.PoolView);
+
+        async Task<LaneView> LookAsync(Pool lane)
+        {
+            var keys = new PoolKeys(lane.Id);
+            var left = redis.GuardAsync(keys.Left, db => db.StringGetAsync(keys.Left));
+            var oldest = redis.GuardAsync(keys.Log, db => db.ListGetByIndexAsync(keys.Log, 0));
+            var depth = redis.GuardAsync(keys.Log, db => db.ListLengthAsync(keys.Log));
+            var dead = await redis.GuardAsync(keys.Dead, db => db.ListLengthAsync(keys.Dead));
+
+            // The age of a queue entry is the age of its claim id, to the millisecond.
+            var age = ClaimEntry.TryFromQueue(lane.Id, await oldest, out var claim) ? Math.Max(0, (long)(time.GetUtcNow() - Hosting.ClaimIds.TimeOf(claim.Id)).TotalMilliseconds) : 0;
+            return new LaneView(lane.CapacityUnits, (long)await left, await depth, age, dead);
+        }
     }
+
+    // Lanes are parts of a pool: for others there are none.
+    private static async Task<Pool?> FindAsync(string id, PoolStore pools) => Names.TryId(id, out var poolId) && await pools.FindAsync(poolId) is { RootId: null } pool ? pool : null;
 
     private static async Task<IResult> LookupAsync(ClaimsLookup request, Database database)
     {
@@ -100,7 +116,7 @@ public static class PoolRoutes
         }
 
         var rows = await database.ReadAsync(connection => connection.QueryAsync<(long Id, long PoolId, string UserId, int Units, ClaimState State, string? Reason)>(
-            "SELECT id, pool_id, user_id, units, state, reason FROM claims WHERE id IN @ids", new { ids = SqlList.Of(ids) }));
+            "SELECT c.id, COALESCE(p.root_id, c.pool_id), c.user_id, c.units, c.state, c.reason FROM claims c JOIN pools p ON p.id = c.pool_id WHERE c.id IN @ids", new { ids = SqlList.Of(ids) }));
         return Results.Json(
             new Page<ClaimRowView>(
                 [.. rows.Select(row => new ClaimRowView(
@@ -112,12 +128,17 @@ public static class PoolRoutes
 
     private static async Task<IResult> DeadLettersAsync(string id, PoolStore pools, RedisConnection redis)
     {
-        if (!Names.TryId(id, out var poolId) || await pools.FindAsync(poolId) is null)
+        if (await FindAsync(id, pools) is not { } pool)
         {
             return Problem.NotFound("pool");
         }
 
-        var letters = await ClaimWriter.PartitionOf(poolId).DeadLettersAsync(redis, lettersMax: 100);
+        var letters = new List<DeadLetter>();
+        foreach (var lane in (await pools.LanesAsync([pool.Id]))[pool.Id])
+        {
+            letters.AddRange(await ClaimWriter.PartitionOf(lane.Id).DeadLettersAsync(redis, LettersMax - letters.Count));
+        }
+
         return Results.Json(
             new Page<DeadLetterView>([.. letters.Select(letter => new DeadLetterView(letter.Entry, letter.Error, letter.At.UtcDateTime))], null),
             PoolsJson.Default.PageDeadLetterView);
@@ -125,25 +146,39 @@ public static class PoolRoutes
 
     private static async Task<IResult> ReplayAsync(string id, PoolStore pools, RedisConnection redis, QueueSignal signal, WriteQueueOptions options)
     {
-        if (!Names.TryId(id, out var poolId) || await pools.FindAsync(poolId) is null)
+        if (await FindAsync(id, pools) is not { } pool)
         {
             return Problem.NotFound("pool");
         }
 
-        var moved = await ClaimWriter.PartitionOf(poolId).ReplayAsync(redis, options.LagMax);
+        var moved = 0;
+        foreach (var lane in (await pools.LanesAsync([pool.Id]))[pool.Id])
+        {
+            moved += await ClaimWriter.PartitionOf(lane.Id).ReplayAsync(redis, options.LagMax);
+        }
+
         signal.Ring();
         return Results.Json(new Moved(moved), PoolsJson.Default.Moved);
     }
 
     private static async Task<IResult> DiscardAsync(string id, PoolStore pools, RedisConnection redis, ClaimWriter writer, PoolRebuilder rebuilder)
     {
-        if (!Names.TryId(id, out var poolId) || await pools.FindAsync(poolId) is null)
+        if (await FindAsync(id, pools) is not { } pool)
         {
             return Problem.NotFound("pool");
         }
 
-        var moved = await ClaimWriter.PartitionOf(poolId).DiscardAsync(redis, letter => writer.GiveUpAsync(poolId, letter));
-        await rebuilder.RebuildAsync(poolId);
+        var moved = 0;
+        foreach (var lane in (await pools.LanesAsync([pool.Id]))[pool.Id])
+        {
+            var discarded = await ClaimWriter.PartitionOf(lane.Id).DiscardAsync(redis, letter => writer.GiveUpAsync(lane.Id, letter));
+            moved += discarded;
+            if (discarded > 0)
+            {
+                await rebuilder.RebuildAsync(lane.Id);
+            }
+        }
+
         return Results.Json(new Moved(moved), PoolsJson.Default.Moved);
     }
 

@@ -1,4 +1,5 @@
 using System.Data.Common;
+using System.Globalization;
 using Dapper;
 using Sluice.Platform.Hosting;
 using Sluice.Platform.Redis;
@@ -10,37 +11,64 @@ namespace Sluice.Platform.Pools;
 /// Pools in SQL, and the way their settings reach Redis: SQL first (version + 1), then Configure.lua, then <c>applied_version</c>.
 /// A crash in between is finished by <see cref="ApplyPendingAsync"/>.
 /// </summary>
-public sealed class PoolStore(Database database, RedisConnection redis, PoolRebuilder rebuilder, TimeProvider time)
+public sealed class PoolStore(Database database, RedisConnection redis, PoolRebuilder rebuilder, ClaimIds ids, TimeProvider time)
 {
+    /// <summary>Lanes that a pool may have.</summary>
+    public const int LanesMax = 64;
+
     private const int ApplyTriesMax = 20;
+
+    // Ids that are tried for a lane before it is put wherever it falls.
+    private const int LaneIdTriesMax = 100;
 
     private static readonly TimeSpan ApplyPause = TimeSpan.FromMilliseconds(50);
 
     private static readonly RedisScript ConfigureScript = RedisScript.Load("Configure.lua");
 
     /// <summary>Adds a pool in the caller's transaction. It takes no claims until <see cref="ApplyAsync"/> has brought it to Redis.</summary>
-    /// <param name="setAsideUnits">Of the units, those that SQL sells should Redis be away, 0 – <paramref name="units"/>.</param>
+    /// <param name="setAsideUnits">Of the units, those that SQL sells should Redis be away, 0 – <paramref name="units"/>. Not with lanes.</param>
+    /// <param name="lanes">1 – <see cref="LanesMax"/>. More than one where a single Redis server would not keep up with this pool alone.</param>
     public async Task<Pool> CreateAsync(
-        DbTransaction transaction, long id, string kind, string title, long units, long perUserLimit, Gate gate, DateTimeOffset? opensAt, DateTimeOffset? closesAt, long setAsideUnits = 0)
+        DbTransaction transaction, long id, string kind, string title, long units, long perUserLimit, Gate gate, DateTimeOffset? opensAt, DateTimeOffset? closesAt, long setAsideUnits = 0, int lanes = 1)
     {
+        if (lanes > 1 && setAsideUnits > 0)
+        {
+            throw new ArgumentException("Nothing can be set aside of a pool with several lanes.", nameof(setAsideUnits));
+        }
+
         var pool = new Pool(
             id, kind, title, units, units, 0, perUserLimit, gate, opensAt?.ToUnixTimeMilliseconds(), closesAt?.ToUnixTimeMilliseconds(),
-            Version: 1, AppliedVersion: 0, Generation: 0, time.GetUtcNow().ToUnixTimeMilliseconds(), setAsideUnits, SoldAsideUnits: 0, TakingUnits: 0);
+            Version: 1, AppliedVersion: 0, Generation: 0, time.GetUtcNow().ToUnixTimeMilliseconds(), setAsideUnits, SoldAsideUnits: 0, TakingUnits: 0, lanes, RootId: null, TakingFor: null);
+        List<Pool> rows = [pool];
+        for (var lane = 0; lane < lanes && lanes > 1; lane++)
+        {
+            var share = ShareOf(units, lane, lanes);
+            rows.Add(pool with { Id = NewLaneId(id, lane), InitialUnits = share, CapacityUnits = share, Lanes = 1, RootId = id });
+        }
+
         await transaction.Connection!.ExecuteAsync(
-            "INSERT INTO pools (id, kind, title, initial_units, capacity_units, claimed_units, per_user_limit, gate, opens_at, closes_at, version, applied_version, created_at, set_aside_units) " +
-            "VALUES (@Id, @Kind, @Title, @InitialUnits, @CapacityUnits, 0, @PerUserLimit, @Gate, @OpensAt, @ClosesAt, @Version, @AppliedVersion, @CreatedAt, @SetAsideUnits)",
-            pool,
+            "INSERT INTO pools (id, kind, title, initial_units, capacity_units, claimed_units, per_user_limit, gate, opens_at, closes_at, version, applied_version, created_at, set_aside_units, lanes, root_id) " +
+            "VALUES (@Id, @Kind, @Title, @InitialUnits, @CapacityUnits, 0, @PerUserLimit, @Gate, @OpensAt, @ClosesAt, @Version, @AppliedVersion, @CreatedAt, @SetAsideUnits, @Lanes, @RootId)",
+            rows,
             transaction);
         return pool;
     }
 
-    /// <summary>The pool, or null.</summary>
+    /// <summary>The pool, or the lane, or null.</summary>
     public Task<Pool?> FindAsync(long id) => database.ReadAsync(connection =>
         connection.QuerySingleOrDefaultAsync<Pool?>($"SELECT {Pool.Columns} FROM pools WHERE id = @id", new { id }));
 
-    /// <summary>Every pool, newest first.</summary>
+    /// <summary>These pools, those that exist.</summary>
+    public Task<IReadOnlyList<Pool>> FindAsync(IReadOnlyCollection<long> poolIds) => database.ReadAsync<IReadOnlyList<Pool>>(async connection =>
+        [.. await connection.QueryAsync<Pool>($"SELECT {Pool.Columns} FROM pools WHERE id IN @poolIds", new { poolIds = SqlList.Of(poolIds) })]);
+
+    /// <summary>What is claimed from of each of these pools: its lanes, in their order, or the pool itself. Pools that do not exist are left out.</summary>
+    public async Task<ILookup<long, Pool>> LanesAsync(IReadOnlyCollection<long> poolIds) => (await database.ReadAsync(connection => connection.QueryAsync<Pool>(
+        $"SELECT {Pool.Columns} FROM pools WHERE lanes = 1 AND (id IN @poolIds OR root_id IN @poolIds) ORDER BY id", new { poolIds = SqlList.Of(poolIds) }))).ToLookup(lane => lane.RootId ?? lane.Id);
+
+    /// <summary>Every pool, newest first, without their lanes.</summary>
     public Task<IReadOnlyList<Pool>> ListAsync(int poolsMax) => database.ReadAsync<IReadOnlyList<Pool>>(async connection =>
-        [.. await connection.QueryAsync<Pool>($"SELECT {Pool.Columns} FROM pools ORDER BY id DESC LIMIT @poolsMax", new { poolsMax })]);
+        [.. await connection.QueryAsync<Pool>($"SELECT {Pool.Columns} FROM pools WHERE root_id IS NULL ORDER BY id DESC LIMIT @poolsMax", new { poolsMax })]);
 
     /// <summary>
     /// Sets the gate in the caller's transaction. Closed is for good.
@@ -49,13 +77,32 @@ public sealed class PoolStore(Database database, RedisConnection redis, PoolRebu
     /// <returns>False when the pool is closed already and should become anything else.</returns>
     public static async Task<bool> SetGateAsync(DbTransaction transaction, long id, Gate gate, DateTimeOffset? opensAt = null) =>
         await transaction.Connection!.ExecuteAsync(
-            "UPDATE pools SET gate = @gate, opens_at = COALESCE(@opensAt, opens_at), version = version + 1 WHERE id = @id AND (gate <> @closed OR @gate = @closed)",
+            "UPDATE pools SET gate = @gate, opens_at = COALESCE(@opensAt, opens_at), version = version + 1 WHERE (id = @id OR root_id = @id) AND (gate <> @closed OR @gate = @closed)",
             new { id, gate, opensAt = opensAt?.ToUnixTimeMilliseconds(), closed = Gate.Closed },
-            transaction) == 1;
+            transaction) > 0;
 
-    /// <summary>Adds units in the caller's transaction, with a ledger row.</summary>
+    /// <summary>Adds units in the caller's transaction, with a ledger row; to each lane its share.</summary>
     /// <returns>False when the pool is closed.</returns>
     public async Task<bool> AddUnitsAsync(DbTransaction transaction, long id, long adjustmentId, long units)
+    {
+        if (!await AddAsync(transaction, id, adjustmentId, units))
+        {
+            return false;
+        }
+
+        var lanes = (await transaction.Connection!.QueryAsync<long>("SELECT id FROM pools WHERE root_id = @id ORDER BY id", new { id }, transaction)).AsList();
+        for (var lane = 0; lane < lanes.Count; lane++)
+        {
+            if (ShareOf(units, lane, lanes.Count) is > 0 and var share)
+            {
+                await AddAsync(transaction, lanes[lane], NewId(id), share);
+            }
+        }
+
+        return true;
+    }
+
+    private async Task<bool> AddAsync(DbTransaction transaction, long id, long adjustmentId, long units)
     {
         var changed = await transaction.Connection!.ExecuteAsync(
             "UPDATE pools SET capacity_units = capacity_units + @units, version = version + 1 WHERE id = @id AND gate <> @closed",
@@ -66,12 +113,14 @@ public sealed class PoolStore(Database database, RedisConnection redis, PoolRebu
             return false;
         }
 
-        await transaction.Connection!.ExecuteAsync(
-            "INSERT INTO pool_adjustments (id, pool_id, units, created_at) VALUES (@adjustmentId, @id, @units, @now)",
-            new { adjustmentId, id, units, now = time.GetUtcNow().ToUnixTimeMilliseconds() },
-            transaction);
+        await WriteAdjustmentAsync(transaction, id, adjustmentId, units);
         return true;
     }
+
+    private Task<int> WriteAdjustmentAsync(DbTransaction transaction, long id, long adjustmentId, long units) => transaction.Connection!.ExecuteAsync(
+        "INSERT INTO pool_adjustments (id, pool_id, units, created_at) VALUES (@adjustmentId, @id, @units, @now)",
+        new { adjustmentId, id, units, now = time.GetUtcNow().ToUnixTimeMilliseconds() },
+        transaction);
 
     /// <summary>
     /// Gives what is still set aside to Redis, for a pool that has not much else left: the last units are sold where everybody asks. SQL gives up first; <see cref="ApplyPendingAsync"/> brings it to Redis.
@@ -127,13 +176,67 @@ public sealed class PoolStore(Database database, RedisConnection redis, PoolRebu
         return (await FindAsync(id))!;
     }
 
-    /// <summary>Sets aside what Redis has given up for that: known by the version, which Redis has with these units already taken from its share. Without Redis.</summary>
+    /// <summary>
+    /// Moves units that nobody has from one lane of a pool to another, in the steps of <see cref="SetAsideAsync"/>: SQL notes what is to be taken, Redis gives it up, SQL writes both lanes in one transaction, Redis gets it.
+    /// A crash in between hides the units until <see cref="PoolKeeper"/> has finished it, and never doubles them. Nothing is moved where somebody else changes the lane this moment, or its units are sold by now.
+    /// </summary>
+    /// <exception cref="DependencyUnavailableException">Redis or SQL is away.</exception>
+    internal async Task MoveAsync(Pool from, long to, long units)
+    {
+        // Not run again when its commit got lost: somebody else may have changed the lane since. Whoever needs the units looks again.
+        var wanted = await database.WriteAsync(transaction => transaction.Connection!.ExecuteAsync(
+            "UPDATE pools SET taking_units = @units, taking_for = @to, version = version + 1 WHERE id = @Id AND version = @Version AND taking_units = 0", new { from.Id, from.Version, to, units }, transaction));
+        if (wanted == 1)
+        {
+            FaultPoints.Reach("lane.wanted");
+            await ApplyAsync(from.Id);
+            FaultPoints.Reach("lane.taken");
+            await FinishTakingAsync(from.Id);
+            FaultPoints.Reach("lane.given");
+            await ApplyAsync(to);
+        }
+    }
+
+    /// <summary>Sets aside what Redis has given up for that, or gives it to the lane that it is for: known by the version, which Redis has with these units already taken from its share. Without Redis.</summary>
     /// <param name="id">A pool, or null: all.</param>
     /// <returns>How many pools.</returns>
     public Task<int> FinishTakingAsync(long? id = null) => database.WriteAsync(
-        transaction => transaction.Connection!.ExecuteAsync(
-            "UPDATE pools SET set_aside_units = set_aside_units + taking_units, taking_units = 0 WHERE taking_units > 0 AND applied_version = version AND (@id IS NULL OR id = @id)", new { id }, transaction),
+        async transaction =>
+        {
+            var taken = (await transaction.Connection!.QueryAsync<(long Id, long For, long Units)>(
+                "SELECT id, taking_for, taking_units FROM pools WHERE taking_units > 0 AND taking_for IS NOT NULL AND applied_version = version AND (@id IS NULL OR id = @id)", new { id }, transaction)).AsList();
+            var finished = 0;
+            foreach (var move in taken)
+            {
+                finished += await FinishMoveAsync(transaction, move.Id, move.For, move.Units) ? 1 : 0;
+            }
+
+            return finished + await transaction.Connection!.ExecuteAsync(
+                "UPDATE pools SET set_aside_units = set_aside_units + taking_units, taking_units = 0 " +
+                "WHERE taking_units > 0 AND taking_for IS NULL AND applied_version = version AND (@id IS NULL OR id = @id)",
+                new { id },
+                transaction);
+        },
         LostCommit.RunAgain);
+
+    // Both lanes or none. That the one has less changes nothing that Redis knows of it; that the other has more is a setting of a new version.
+    private async Task<bool> FinishMoveAsync(DbTransaction transaction, long from, long to, long units)
+    {
+        await LockAsync(transaction, [from, to]);
+        var finished = await transaction.Connection!.ExecuteAsync(
+            "UPDATE pools SET capacity_units = capacity_units - @units, taking_units = 0, taking_for = NULL WHERE id = @from AND taking_for = @to AND taking_units = @units AND applied_version = version",
+            new { from, to, units },
+            transaction);
+        if (finished != 1)
+        {
+            return false;
+        }
+
+        await transaction.Connection!.ExecuteAsync("UPDATE pools SET capacity_units = capacity_units + @units, version = version + 1 WHERE id = @to", new { to, units }, transaction);
+        await WriteAdjustmentAsync(transaction, from, NewId(from), -units);
+        await WriteAdjustmentAsync(transaction, to, NewId(to), units);
+        return true;
+    }
 
     /// <summary>Units left in Redis, or null where it does not know the pool.</summary>
     public async Task<long?> LeftAsync(long id)
@@ -142,11 +245,17 @@ public sealed class PoolStore(Database database, RedisConnection redis, PoolRebu
         return (long?)await redis.GuardAsync(left, db => db.StringGetAsync(left));
     }
 
-    /// <summary>Brings Redis to the settings in SQL. Idempotent; answers when claims see them.</summary>
+    /// <summary>Brings Redis to the settings in SQL, in every lane. Idempotent; answers when claims see them.</summary>
     /// <exception cref="DependencyUnavailableException">Not now; <see cref="ApplyPendingAsync"/> will.</exception>
     public async Task ApplyAsync(long id)
     {
         var pool = await FindAsync(id) ?? throw new InvalidOperationException($"There is no pool {id}.");
+        if (pool.Lanes > 1)
+        {
+            await redis.EachAsync((await LanesAsync([id]))[id], lane => new PoolKeys(lane.Id).Meta, lane => ApplyAsync(lane.Id));
+            return;
+        }
+
         var keys = new PoolKeys(id);
         for (var tries = 1; ; tries++)
         {
@@ -157,7 +266,7 @@ public sealed class PoolStore(Database database, RedisConnection redis, PoolRebu
                 // Sold meanwhile: nothing is taken. Only this want is given up, not one that came since.
                 await database.WriteAsync(
                     transaction => transaction.Connection!.ExecuteAsync(
-                        "UPDATE pools SET taking_units = 0, version = version + 1 WHERE id = @id AND version = @Version AND taking_units > 0", new { id, pool.Version }, transaction),
+                        "UPDATE pools SET taking_units = 0, taking_for = NULL, version = version + 1 WHERE id = @id AND version = @Version AND taking_units > 0", new { id, pool.Version }, transaction),
                     LostCommit.RunAgain);
                 pool = await FindAsync(id) ?? pool;
                 continue;
@@ -190,7 +299,7 @@ public sealed class PoolStore(Database database, RedisConnection redis, PoolRebu
     /// <returns>How many pools were behind.</returns>
     public async Task<int> ApplyPendingAsync()
     {
-        var behind = await database.ReadAsync(connection => connection.QueryAsync<long>("SELECT id FROM pools WHERE applied_version < version LIMIT 100"));
+        var behind = await database.ReadAsync(connection => connection.QueryAsync<long>("SELECT id FROM pools WHERE applied_version < version AND lanes = 1 LIMIT 100"));
         var count = 0;
         await redis.EachAsync(behind, id => new PoolKeys(id).Meta, async id =>
         {
@@ -204,6 +313,23 @@ public sealed class PoolStore(Database database, RedisConnection redis, PoolRebu
     /// <summary>Locks pools, from the lowest id on: whoever changes claims of a pool does it alone. SQLite's writer is alone anyway.</summary>
     internal static Task<IEnumerable<long>> LockAsync(DbTransaction transaction, IEnumerable<long> ids) => transaction.Connection!.QueryAsync<long>(
         $"SELECT id FROM pools WHERE id IN @ids ORDER BY id{Dialect.ForUpdate(transaction)}", new { ids = SqlList.Of(ids) }, transaction);
+
+    // Evenly, the first ones one more.
+    private static long ShareOf(long units, int lane, int lanes) => (units / lanes) + (lane < units % lanes ? 1 : 0);
+
+    private long NewId(long of) => ids.Next(of.ToString(CultureInfo.InvariantCulture));
+
+    // The lanes in turn on all primaries: what one server would not carry is why there are several.
+    private long NewLaneId(long poolId, int lane)
+    {
+        var id = NewId(poolId);
+        for (var tries = 1; tries < LaneIdTriesMax && redis.ServerOf(new PoolKeys(id).Meta) is var (server, servers) && server != lane % servers; tries++)
+        {
+            id = NewId(poolId);
+        }
+
+        return id;
+    }
 
     internal static string GateName(Gate gate) => gate switch
     {

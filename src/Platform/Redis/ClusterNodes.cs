@@ -1,5 +1,3 @@
-using System.Globalization;
-using System.Net;
 using StackExchange.Redis;
 
 namespace Sluice.Platform.Redis;
@@ -10,8 +8,6 @@ namespace Sluice.Platform.Redis;
 /// </summary>
 internal sealed class ClusterNodes : IPrimaries
 {
-    private const int Slots = 16_384;
-
     private static readonly TimeSpan AnswerTimeMax = TimeSpan.FromMilliseconds(400);
 
     private readonly IConnectionMultiplexer nodes;
@@ -19,7 +15,7 @@ internal sealed class ClusterNodes : IPrimaries
     // Every node that was ever named as a primary, and of each slot its newest owner among them: a node that was cut off says what was.
     private readonly List<string> ids = [];
     private readonly List<NamedPrimary> named = [];
-    private readonly (short Node, long Epoch)[] owners = [.. Enumerable.Repeat(((short)-1, -1L), Slots)];
+    private readonly (short Node, long Epoch)[] owners = [.. Enumerable.Repeat(((short)-1, -1L), NamedNode.SlotsInAll)];
 
     private ClusterNodes(IConnectionMultiplexer nodes) => this.nodes = nodes;
 
@@ -71,29 +67,24 @@ internal sealed class ClusterNodes : IPrimaries
     private string Note(string view)
     {
         var myself = "";
-        foreach (var line in view.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
+        foreach (var each in NamedNode.Parse(view))
         {
-            // <id> <ip:port@cport[,hostname]> <flags> <primary> <ping sent> <pong received> <config epoch> <link state> <slot> <slot> …
-            var fields = line.Split(' ');
-            var flags = fields[2].Split(',');
-            if (flags.Contains("myself"))
+            if (each.IsMyself)
             {
-                myself = fields[0];
+                myself = each.Id;
             }
 
-            var address = fields[1].Split('@')[0];
-            var colon = address.LastIndexOf(':');
-            if (!flags.Contains("master") || flags.Contains("noaddr") || fields.Length < 9 || !IPAddress.TryParse(address.AsSpan(0, Math.Max(colon, 0)), out var ip))
+            if (!each.IsPrimary || each.Slots.Count == 0 || each.Address is null)
             {
                 continue;
             }
 
-            var primary = new NamedPrimary(new IPEndPoint(ip, int.Parse(address.AsSpan(colon + 1), CultureInfo.InvariantCulture)), long.Parse(fields[6], CultureInfo.InvariantCulture));
-            var node = (short)ids.IndexOf(fields[0]);
+            var primary = new NamedPrimary(each.Address, each.Epoch);
+            var node = (short)ids.IndexOf(each.Id);
             if (node < 0)
             {
                 node = (short)ids.Count;
-                ids.Add(fields[0]);
+                ids.Add(each.Id);
                 named.Add(primary);
             }
             else if (primary.Epoch >= named[node].Epoch)
@@ -101,11 +92,9 @@ internal sealed class ClusterNodes : IPrimaries
                 named[node] = primary;
             }
 
-            // "[93->-…" is a slot on its way: it belongs to whom it belonged until the move is over.
-            foreach (var range in fields.Skip(8).Where(field => field[0] != '['))
+            foreach (var (first, last) in each.Slots)
             {
-                var bounds = range.Split('-');
-                foreach (ref var owner in owners.AsSpan(int.Parse(bounds[0], CultureInfo.InvariantCulture)..(int.Parse(bounds[^1], CultureInfo.InvariantCulture) + 1)))
+                foreach (ref var owner in owners.AsSpan(first..(last + 1)))
                 {
                     if (primary.Epoch > owner.Epoch)
                     {

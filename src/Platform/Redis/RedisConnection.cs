@@ -83,6 +83,13 @@ public sealed class RedisConnection : IAsyncDisposable
         return (embedded is null ? routes.TryLinkOf(key)?.Run : embeddedRun) is { } known ? ValueTask.FromResult(known) : new ValueTask<string>(routes.LinkOf(key).AskRunAsync());
     }
 
+    /// <summary>Which server has this key, of how many; null where nobody has it now.</summary>
+    public (int Server, int Servers)? ServerOf(RedisKey key)
+    {
+        var server = routes.TryLinkOf(key) is { } link ? routes.Links.ToList().IndexOf(link) : -1;
+        return server < 0 ? null : (server, routes.Links.Count);
+    }
+
     /// <summary>
     /// Does something for each of many keys. A server that is away holds up what is on it and nothing else: the rest of its keys is left out, the others go on.
     /// </summary>

@@ -95,7 +95,7 @@ public sealed class ClusterCommandsTests(ITestOutputHelper output)
 
         foreach (var (arguments, sentence) in new[]
         {
-            ("cluster add chair", "api"), ("cluster up --sql oracle", "galera"), ("cluster up --port 80", "1024"), ("cluster kill api-1 --stop --cont", "opposites"), ("cluster kill", "kill"), ("cluster fly", "fly"),
+            ("cluster add chair", "api"), ("cluster up --sql oracle", "galera"), ("cluster up --redis shards", "'cluster'"), ("cluster up --port 80", "1024"), ("cluster kill api-1 --stop --cont", "opposites"), ("cluster kill", "kill"), ("cluster fly", "fly"),
         })
         {
             var (exit, _, says) = await SluiceCommand.RunAsync([.. arguments.Split(' ')]);

@@ -1,7 +1,10 @@
 using System.Globalization;
 using Sluice.Operations.Clusters;
+using Sluice.Platform.Pools;
+using Sluice.Platform.Redis;
 using Sluice.Tests.Integration.Failure;
 using Sluice.Tests.Integration.Servers;
+using StackExchange.Redis;
 
 namespace Sluice.Tests.Integration.Cluster;
 
@@ -133,6 +136,46 @@ public sealed class ClusterDrillTests(ITestOutputHelper output)
         await Eventually.TrueAsync(async () => OneHost.HealthOf(await host.StatusAsync(), "redis-1") == "ok", "the former primary follows");
     }
 
+    [Fact]
+    public async Task RedisClusterPrimary_KilledInMidRush_IsReplacedUnattended_AndOtherSalesGoOnMeanwhile()
+    {
+        await using var host = await OneHost.StartAsync("single", "cluster");
+        var (sale, other, primary) = ("", "", "");
+        var crowd = await DrillAsync(host, async crowded =>
+        {
+            sale = crowded;
+            primary = await PrimaryOfAsync(host, sale);
+            while (other.Length == 0 || await PrimaryOfAsync(host, other) == primary)
+            {
+                other = await host.Shop.OpenSaleAsync(5);
+            }
+
+            var token = await host.Shop.TokenAsync("elsewhere");
+            await host.DoAsync("kill", primary);
+
+            // Until it is started its replica is alone and takes no claim: what is sold now is sold without it.
+            await Eventually.TrueAsync(async () => (await host.Shop.ClaimAsync(other, token, key: "elsewhere-0123456789")).Status is 200 or 202, "a sale on another primary goes on");
+            await host.DoAsync("start", primary);
+        }, part: 0.5);
+        output.WriteLine($"the primary of the sale killed, {primary}: {crowd.LongestClaimGap.TotalSeconds:0.0} s without an answer to a claim");
+        await Eventually.TrueAsync(async () => OneHost.HealthOf(await host.StatusAsync(), primary) == "ok", "the former primary follows");
+        Assert.NotEqual(primary, await PrimaryOfAsync(host, sale));
+        Assert.Equal("redis replica", (string?)(await host.StatusAsync())["members"]!.AsArray().Single(member => (string)member!["name"]! == primary)!["role"]);
+
+        // All six at once: they find each other again.
+        var sold = (int)(await host.Shop.SettledCertificateAsync(sale))["soldUnits"]!;
+        await Task.WhenAll(new ClusterFolder(host.Folder).Load().Members.Where(member => member.Kind == MemberKind.Redis).Select(member => member.Process!.KillAsync(CancellationToken.None)));
+        await host.DoAsync("up");
+        await Eventually.TrueAsync(async () => (await host.TryAsync("status")).Exit == 0, "all are well again");
+        Assert.Equal(3, (await host.StatusAsync())["members"]!.AsArray().Count(member => (string)member!["role"]! == "redis primary"));
+        Assert.Equal(201, (await host.Shop.ClaimAsync(other, await host.Shop.TokenAsync("last"), prefer: "wait=20")).Status);
+        foreach (var (id, units) in new[] { (sale, sold), (other, 2) })
+        {
+            var certificate = await host.Shop.SettledCertificateAsync(id);
+            Assert.Equal(("holds", units), ((string?)certificate["verdict"], (int)certificate["soldUnits"]!));
+        }
+    }
+
     [Theory]
     [InlineData("kill")]
     [InlineData("hang")]
@@ -191,19 +234,38 @@ public sealed class ClusterDrillTests(ITestOutputHelper output)
 
     private static string? WriterOf(System.Text.Json.Nodes.JsonObject status) => (string?)status["members"]!.AsArray().SingleOrDefault(member => (string)member!["role"]! == "sql writer")?["name"];
 
-    private async Task<Crowd> DrillAsync(OneHost host, Func<Task> happens)
+    // The member of a Redis Cluster that has the pool of a sale, as most of the nodes see it that answer.
+    private static async Task<string> PrimaryOfAsync(OneHost host, string sale)
     {
-        var sale = await host.Shop.OpenSaleAsync(Stock);
-        var ledger = new Ledger(sale, Stock);
-        var keyed = await Rush.BuyersAsync(host.Shop, KeyedBuyers, "keyed");
-        var unkeyed = await Rush.BuyersAsync(host.Shop, UnkeyedBuyers, "unkeyed");
+        var folder = new ClusterFolder(host.Folder);
+        var servers = folder.Load().Members.Where(member => member.Kind == MemberKind.Redis && member.IsAlive).ToList();
+        var settings = new ConfigurationOptions { Password = folder.Secret("redis"), AbortOnConnectFail = false, AllowAdmin = true };
+        servers.ForEach(server => settings.EndPoints.Add("127.0.0.1", server.Port));
+        await using var client = await ConnectionMultiplexer.ConnectAsync(settings);
+        var slot = client.HashSlot(new PoolKeys(long.Parse(sale, CultureInfo.InvariantCulture)).Meta);
+        var views = await Task.WhenAll(servers.Select(async server => NamedNode.Parse((await client.GetServer("127.0.0.1", server.Port).ClusterNodesRawAsync())!).Single(node => node.IsPrimary && node.Has(slot)).Address!.Port));
+        var port = views.GroupBy(each => each).MaxBy(each => each.Count())!.Key;
+        return servers.Single(server => server.Port == port).Name;
+    }
+
+    private Task<Crowd> DrillAsync(OneHost host, Func<Task> happens) => DrillAsync(host, _ => happens());
+
+    /// <param name="happens">Is told the sale.</param>
+    /// <param name="part">Of the stock and of the buyers.</param>
+    private async Task<Crowd> DrillAsync(OneHost host, Func<string, Task> happens, double part = 1)
+    {
+        var stock = (int)(Stock * part);
+        var sale = await host.Shop.OpenSaleAsync(stock);
+        var ledger = new Ledger(sale, stock);
+        var keyed = await Rush.BuyersAsync(host.Shop, (int)(KeyedBuyers * part), "keyed");
+        var unkeyed = await Rush.BuyersAsync(host.Shop, (int)(UnkeyedBuyers * part), "unkeyed");
         using var crowd = new Crowd(host.Shop, ledger, keyed, unkeyed);
         using var stop = new CancellationTokenSource();
         var pressing = crowd.PressAsync(stop.Token);
         await Eventually.TrueAsync(() => Task.FromResult(ledger.Count > 500), "the rush is on");
         try
         {
-            await happens();
+            await happens(sale);
 
             // And once more calm, so that what comes back late is counted too.
             var answers = crowd.Answers;

@@ -46,7 +46,7 @@ internal sealed class PoolNode : IDisposable
 
         // On the real clock even where a test turns the node's own: a rebuild waits for others, who do not know that clock.
         Rebuilder = new PoolRebuilder(Database, redis, Journal, TimeProvider.System, NullLogger<PoolRebuilder>.Instance);
-        Pools = new PoolStore(Database, redis, Rebuilder, time);
+        Pools = new PoolStore(Database, redis, Rebuilder, Ids, time);
         var waiters = new ClaimWaiters(Database, time);
         Writer = new ClaimWriter(Database, redis, Rebuilder, waiters, Journal, kinds, metrics, time, NullLogger<ClaimWriter>.Instance);
         Sql = new SqlClaims(Database, Writer, metrics, settings, time);
@@ -58,10 +58,11 @@ internal sealed class PoolNode : IDisposable
             Away.GoOver();
         }
 
-        Claims = new PoolClaims(Pools, redis, Rebuilder, Ids, waiters, signal, metrics, Journal, Away, Sql, settings, Queue, time);
+        Lanes = new Lanes(Pools, Database, redis, TimeProvider.System);
+        Claims = new PoolClaims(Pools, Lanes, redis, Rebuilder, Ids, waiters, signal, metrics, Journal, Away, Sql, settings, Queue, time);
         Releases = new Releases(Database, redis, Claims, Rebuilder, time);
         Audit = new PoolAudit(Database, redis, kinds, time);
-        Keeper = new PoolKeeper(Database, redis, Rebuilder, Pools, Releases, Ids, time, NullLogger<PoolKeeper>.Instance);
+        Keeper = new PoolKeeper(Database, redis, Rebuilder, Pools, Lanes, Releases, Ids, time, NullLogger<PoolKeeper>.Instance);
         Drain = NewDrain();
         Keeping = new KeepAcknowledged(Journal, Database, redis, Writer, time, NullLogger<KeepAcknowledged>.Instance);
     }
@@ -83,6 +84,8 @@ internal sealed class PoolNode : IDisposable
     public PoolRebuilder Rebuilder { get; }
 
     public PoolStore Pools { get; }
+
+    public Lanes Lanes { get; }
 
     public PoolClaims Claims { get; }
 
@@ -107,10 +110,10 @@ internal sealed class PoolNode : IDisposable
     public QueueDrain NewDrain(IQueueUse? use = null) => new(use ?? Writer, Redis, signal, Queue, TimeProvider.System, NullLogger<QueueDrain>.Instance);
 
     /// <summary>A pool that takes claims. The id is nobody else's.</summary>
-    public async Task<long> OpenPoolAsync(long units, long limit = 1, bool apply = true, long? setAside = null, string kind = Kind)
+    public async Task<long> OpenPoolAsync(long units, long limit = 1, bool apply = true, long? setAside = null, string kind = Kind, int lanes = 1)
     {
         var id = Engines.NextPoolId();
-        await Database.WriteAsync(transaction => Pools.CreateAsync(transaction, id, kind, "A pool", units, limit, Gate.Open, opensAt: null, closesAt: null, setAside ?? (sqlSells ? units : 0)));
+        await Database.WriteAsync(transaction => Pools.CreateAsync(transaction, id, kind, "A pool", units, limit, Gate.Open, opensAt: null, closesAt: null, setAside ?? (sqlSells ? units : 0), lanes));
         if (apply)
         {
             await Pools.ApplyAsync(id);
@@ -209,6 +212,6 @@ internal sealed class PoolNode : IDisposable
 
         public Task WriteAsync(DbTransaction transaction, long poolId, IReadOnlyList<Claim> claims) => Task.CompletedTask;
 
-        public Task<IReadOnlyList<AuditCheck>> AuditAsync(DbConnection snapshot, long poolId) => Task.FromResult<IReadOnlyList<AuditCheck>>([]);
+        public Task<IReadOnlyList<AuditCheck>> AuditAsync(DbConnection snapshot, long poolId, IReadOnlyList<long> lanes) => Task.FromResult<IReadOnlyList<AuditCheck>>([]);
     }
 }

@@ -1,3 +1,4 @@
+using Sluice.Platform.Pools;
 using Sluice.Tests.Integration.Servers;
 
 namespace Sluice.Tests.Integration.Failure;
@@ -27,6 +28,30 @@ public sealed class FaultPointTests(ITestOutputHelper output)
         await using var server = await SluiceServer.StartAsync(Settings, environment: Drills.Fault(point, "kill", pass));
         var buyers = await Rush.BuyersAsync(server, Buyers);
         var ledger = new Ledger(await server.OpenSaleAsync(Stock), Stock);
+        using var rush = new Rush(server, ledger, buyers);
+        using var stop = new CancellationTokenSource(Patience);
+        await rush.PressAsync(stop.Token);
+        await server.Process.WaitAsync(Patience);
+        var before = ledger.Count;
+
+        await server.BeginAsync();
+        await rush.SettleAsync();
+        var audited = await ledger.AuditAsync(server);
+        Assert.Equal(Stock, audited.Sold);
+        output.WriteLine($"{point} {pass}: {before} acknowledged before the kill, {ledger.Count} in the end, 0 lost");
+    }
+
+    // All buyers are of one lane: it fetches what the others have.
+    [Theory]
+    [InlineData("lane.wanted", 1)] // SQL has noted what one lane gives, and it has not given it
+    [InlineData("lane.taken", 1)] // it has, and no lane has it
+    [InlineData("lane.taken", 3)]
+    [InlineData("lane.given", 1)] // the other lane has it in SQL, and Redis does not know yet
+    public async Task Server_KilledWhileUnitsMoveBetweenLanes_HidesThemForAMomentAndDoublesNone(string point, int pass)
+    {
+        await using var server = await SluiceServer.StartAsync(Settings, environment: Drills.Fault(point, "kill", pass));
+        var buyers = (await Rush.BuyersAsync(server, 4 * Buyers)).Where(buyer => Lanes.Of(buyer.User, lanes: 4) == 1).ToList();
+        var ledger = new Ledger(await server.OpenSaleAsync(Stock, lanes: 4), Stock);
         using var rush = new Rush(server, ledger, buyers);
         using var stop = new CancellationTokenSource(Patience);
         await rush.PressAsync(stop.Token);

@@ -109,7 +109,7 @@ internal sealed class Ledger(string saleId, long capacity, long perUserLimit = 1
     {
         await using var database = server.OpenDatabase();
         var rows = (await database.QueryAsync<(long Id, string UserId, long Units, string? Key, long State)>(
-            "SELECT id, user_id, units, idempotency_key, state FROM claims WHERE pool_id = @saleId",
+            "SELECT id, user_id, units, idempotency_key, state FROM claims WHERE pool_id IN (SELECT id FROM pools WHERE @saleId IN (id, root_id))",
             new { saleId = long.Parse(saleId, CultureInfo.InvariantCulture) })).ToDictionary(row => row.Id, row => new ClaimRow(row.Id, row.UserId, row.Units, row.Key, row.State));
         var lost = claims.Values.Where(claim =>
             !rows.TryGetValue(long.Parse(claim.ClaimId, CultureInfo.InvariantCulture), out var row) ||

@@ -100,6 +100,43 @@ public sealed class SaleOperationTests(HttpShop shop)
     }
 
     [Fact]
+    public async Task Lanes_OfASale_AreSeenFromTheInsideOnly()
+    {
+        var sale = await shop.Server.OpenSaleAsync(stock: 7, lanes: 3);
+        var claim = await shop.Server.ClaimAsync(sale, await shop.Server.TokenAsync("lane-user"), prefer: "wait=20");
+        Assert.Equal((201, sale), (claim.Status, (string?)claim.Json["saleId"]));
+        await shop.SendAsync(HttpMethod.Post, $"/v1/flash-sales/{sale}/stock", "server", """{"addUnits":2}""");
+        Assert.Equal(8, (long)(await shop.SendAsync(HttpMethod.Get, $"/v1/flash-sales/{sale}", "public")).Json["leftUnits"]!);
+
+        var pool = await shop.Server.ServerGetAsync($"/v1/pools/{sale}");
+        Assert.Equal((9, 8), ((long)pool["capacityUnits"]!, (long)pool["leftUnits"]!));
+        Assert.Equal([4, 3, 2], pool["lanes"]!.AsArray().Select(lane => (int)lane!["capacityUnits"]!));
+        Assert.DoesNotContain("lanes", (await shop.Server.ServerGetAsync($"/v1/pools/{await shop.Server.OpenSaleAsync(stock: 1)}")).Select(field => field.Key));
+
+        var found = (await shop.SendAsync(HttpMethod.Post, "/v1/claims/lookup", "server", new JsonObject { ["claimIds"] = new JsonArray((string?)claim.Json["claimId"]) }.ToJsonString())).Json["items"]![0]!;
+        Assert.Equal((sale, "confirmed"), ((string?)found["poolId"], (string?)found["state"]));
+        Assert.Equal("holds", (string?)(await shop.Server.SettledCertificateAsync(sale))["verdict"]);
+        Assert.Null((await shop.SendAsync(HttpMethod.Put, $"/v1/flash-sales/{sale}/set-aside", "server", """{"units":1}""")).WrongAsRefusal("invalid-request"));
+        Assert.Equal(200, (await shop.SendAsync(HttpMethod.Post, $"/v1/pools/{sale}/dead-letters/discard", "server")).Status);
+    }
+
+    [Theory]
+    [InlineData("""{"lanes":0}""")]
+    [InlineData("""{"lanes":65}""")]
+    [InlineData("""{"lanes":"2"}""")]
+    [InlineData("""{"lanes":2,"setAsideUnits":1}""")]
+    public async Task Lanes_ThatCannotBe_AreRefused(string fields)
+    {
+        var body = new JsonObject { ["sku"] = "k", ["title"] = "K", ["priceCents"] = 100, ["currency"] = "EUR", ["stockUnits"] = 5 };
+        foreach (var (name, value) in JsonNode.Parse(fields)!.AsObject())
+        {
+            body[name] = value!.DeepClone();
+        }
+
+        Assert.Null((await shop.SendAsync(HttpMethod.Post, "/v1/flash-sales", "server", body.ToJsonString())).WrongAsRefusal("invalid-request"));
+    }
+
+    [Fact]
     public async Task Close_IsFinal()
     {
         var sale = await shop.Server.OpenSaleAsync(stock: 1);

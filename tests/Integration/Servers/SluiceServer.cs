@@ -99,12 +99,12 @@ public sealed class SluiceServer : IAsyncDisposable
     public Task<JsonObject> ServerGetAsync(string path) => SendAsync(HttpMethod.Get, path, null, apiKey: AdminKey);
 
     /// <summary>Makes a sale that is open. Returns its id (also the pool's).</summary>
-    public async Task<string> OpenSaleAsync(int stock, int perUserLimit = 1, string paymentTimeout = "PT15M", int setAside = 0)
+    public async Task<string> OpenSaleAsync(int stock, int perUserLimit = 1, string paymentTimeout = "PT15M", int setAside = 0, int lanes = 1)
     {
         var sale = await ServerPostAsync("/v1/flash-sales", new JsonObject
         {
             ["sku"] = "kettle", ["title"] = "Kettle", ["priceCents"] = 4900, ["currency"] = "EUR",
-            ["stockUnits"] = stock, ["setAsideUnits"] = setAside, ["perUserLimit"] = perUserLimit, ["paymentTimeout"] = paymentTimeout,
+            ["stockUnits"] = stock, ["setAsideUnits"] = setAside, ["lanes"] = lanes, ["perUserLimit"] = perUserLimit, ["paymentTimeout"] = paymentTimeout,
         });
         var id = (string)sale["id"]!;
         await ServerPostAsync($"/v1/flash-sales/{id}/open");

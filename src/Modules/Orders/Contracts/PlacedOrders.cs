@@ -41,11 +41,12 @@ public sealed class PlacedOrders(TimeProvider time)
         connection.QuerySingleOrDefaultAsync<Order?>($"SELECT {Order.Columns} FROM orders WHERE id = @orderId", new { orderId })))?.ToView();
 
     /// <summary>The checks of a sale's orders. The first check's <c>Found</c> is the number of orders.</summary>
-    public static async Task<IReadOnlyList<AuditCheck>> AuditAsync(DbConnection snapshot, long saleId)
+    /// <param name="pools">Where the sale's claims are.</param>
+    public static async Task<IReadOnlyList<AuditCheck>> AuditAsync(DbConnection snapshot, long saleId, IReadOnlyList<long> pools)
     {
         var parameters = new
         {
-            saleId, confirmed = ClaimState.Confirmed, released = ClaimState.Released,
+            saleId, pools = SqlList.Of(pools), confirmed = ClaimState.Confirmed, released = ClaimState.Released,
             pending = OrderState.Pending, paid = OrderState.Paid, cancelled = OrderState.Cancelled, expired = OrderState.Expired, applied = PaymentOutcome.Applied,
         };
         Task<long> Number(string sql) => snapshot.QuerySingleAsync<long>(sql, parameters);
@@ -53,14 +54,14 @@ public sealed class PlacedOrders(TimeProvider time)
         [
             AuditCheck.Equal(
                 "one-order-per-claim",
-                await Number("SELECT COUNT(*) FROM claims c WHERE c.pool_id = @saleId AND c.state IN (@confirmed, @released)"),
+                await Number("SELECT COUNT(*) FROM claims c WHERE c.pool_id IN @pools AND c.state IN (@confirmed, @released)"),
                 await Number("SELECT COUNT(*) FROM orders o WHERE o.sale_id = @saleId"),
                 "As many orders as accepted claims."),
             AuditCheck.Equal(
                 "no-claim-without-order", 0,
                 await Number(
                     "SELECT COUNT(*) FROM claims c LEFT JOIN orders o ON o.id = c.id AND o.user_id = c.user_id AND o.units = c.units " +
-                    "WHERE c.pool_id = @saleId AND c.state IN (@confirmed, @released) AND o.id IS NULL"),
+                    "WHERE c.pool_id IN @pools AND c.state IN (@confirmed, @released) AND o.id IS NULL"),
                 "Each accepted claim has an order of the same user and units."),
             AuditCheck.Equal(
                 "no-order-without-claim", 0,
