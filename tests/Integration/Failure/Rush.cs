@@ -16,6 +16,9 @@ internal sealed class Rush : IDisposable
 {
     private const int AtOnce = 300, TriesMax = 600;
 
+    // Not a wait for something: only a bound on how hard a crowd without an answer hammers.
+    private static readonly TimeSpan ComeBack = TimeSpan.FromMilliseconds(100);
+
     private readonly HttpClient http;
     private readonly IReadOnlyList<Buyer> buyers;
     private readonly Ledger ledger;
@@ -57,8 +60,12 @@ internal sealed class Rush : IDisposable
     /// <summary>Everybody clicks, and clicks again, until <paramref name="stop"/>, or until the server is gone.</summary>
     public Task PressAsync(CancellationToken stop) => Task.WhenAll(Enumerable.Range(0, AtOnce).Select(async _ =>
     {
-        while (!stop.IsCancellationRequested && await AskAsync(buyers[Interlocked.Increment(ref next) % buyers.Count]) is not Said.Nothing)
+        while (!stop.IsCancellationRequested && await AskAsync(buyers[Interlocked.Increment(ref next) % buyers.Count]) is not Said.Nothing and var said)
         {
+            if (said == Said.Unavailable)
+            {
+                await Task.Delay(ComeBack, TimeProvider.System, CancellationToken.None);
+            }
         }
     }));
 
@@ -74,8 +81,7 @@ internal sealed class Rush : IDisposable
             said = await AskAsync(buyer);
             if (said is Said.Nothing or Said.Unavailable)
             {
-                // Not a wait for something: only a bound on how hard a crowd without an answer hammers.
-                await Task.Delay(TimeSpan.FromMilliseconds(100), TimeProvider.System);
+                await Task.Delay(ComeBack, TimeProvider.System);
             }
         }
 

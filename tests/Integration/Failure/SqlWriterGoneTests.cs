@@ -24,7 +24,7 @@ public sealed class SqlWriterGoneTests(GaleraCluster cluster, ITestOutputHelper 
 
         // Small batches: the queue is still being written when the writer goes, and when it comes back.
         await using var server = await SluiceServer.StartAsync(
-            [.. Drills.NoRateLimit, $"Sql:Connection={await cluster.NewDatabaseAsync()}", $"Pools:Durability={durability}", "WriteQueue:BatchRowsMax=10", "Pools:CommitWaitMax=00:00:02"]);
+            [.. Drills.NoRateLimit, $"Sql:Connection={await cluster.NewDatabaseAsync()}", $"Pools:Durability={durability}", "WriteQueue:BatchRowsMax=30", "Pools:CommitWaitMax=00:00:02"]);
         var buyers = await Rush.BuyersAsync(server, BuyerCount);
         var random = new Random(Drills.Seed);
         var ledger = new Ledger(await server.OpenSaleAsync(Stock), Stock);
