@@ -29,9 +29,9 @@ internal sealed class Rig : IAsyncDisposable
         Keep(await SluiceServer.StartAsync(Layout, folder.File(dataFolder), cancel, environment));
 
     /// <summary>A Redis server that flushes every write to the disk before it answers. Returns its process and its address.</summary>
-    public async Task<(ChildProcess Server, string Address)> RedisAsync(CancellationToken cancel)
+    public async Task<(ChildProcess Server, string Address)> RedisAsync(CancellationToken cancel, string dataFolder = "redis")
     {
-        var data = Directory.CreateDirectory(folder.File("redis")).FullName;
+        var data = Directory.CreateDirectory(folder.File(dataFolder)).FullName;
         var port = FreePort.Next();
         var server = Keep(ChildProcess.Start("redis-server",
             ["--port", $"{port}", "--bind", "127.0.0.1", "--dir", data, "--save", "", "--appendonly", "yes", "--appendfsync", "always"]));

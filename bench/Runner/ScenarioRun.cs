@@ -12,6 +12,7 @@ internal static class ScenarioRun
         ["sold-out"] = SoldOut.PlanAsync,
         ["durable-orders"] = DurableOrders.PlanAsync,
         ["drain"] = Drain.PlanAsync,
+        ["queues"] = Queues.PlanAsync,
         ["reads"] = Reads.PlanAsync,
         ["through-nginx"] = ThroughNginx.PlanAsync,
         ["lanes"] = Lanes.PlanAsync,

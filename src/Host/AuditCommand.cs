@@ -51,7 +51,7 @@ internal static class AuditCommand
 
         using var folder = ServeCommand.Own(settings);
         await using var node = await Node.OpenAsync(settings);
-        var workers = node.App.Services.GetServices<IHostedService>().Where(service => service is PoolKeeper or QueueDrain).ToList();
+        var workers = node.App.Services.GetServices<IHostedService>().Where(service => service is PoolKeeper or QueueDrain or QueueReader or QueueCarrier).ToList();
         foreach (var worker in workers)
         {
             await worker.StartAsync(cancel);

@@ -3,6 +3,7 @@ using Sluice.Platform.Http;
 using Sluice.Platform.Pools;
 using Sluice.Platform.Redis;
 using Sluice.Platform.Sql;
+using Sluice.Platform.WriteQueue;
 
 namespace Sluice.Host;
 
@@ -17,7 +18,7 @@ internal static class Health
             .WithTags("Health").WithSummary("It can take claims, or what is missing").Produces<string>(200, "text/plain").WithoutEngines().Refuses(503, "not-ready");
     }
 
-    private static async Task<IResult> ReadyAsync(NodeOptions node, Database database, RedisConnection redis, PoolKeeper keeper)
+    private static async Task<IResult> ReadyAsync(NodeOptions node, Database database, RedisConnection redis, PoolKeeper keeper, IServiceProvider services)
     {
         var missing = new List<string>();
         await TryAsync("sql", () => database.ReadAsync(connection => Dapper.SqlMapper.QuerySingleAsync<long>(connection, "SELECT 1")));
@@ -37,7 +38,8 @@ internal static class Health
         }
 
         return missing.Count == 0
-            ? Results.Text("ready")
+            // Without its broker it takes claims all the same, so nobody may be sent away for it; but whoever looks must see it.
+            ? Results.Text(services.GetService<Brokers>()?.Ailment is { } ailment ? $"ready; claims wait in Redis: {ailment}" : "ready")
             : new Problem(503, "not-ready", "Not ready", $"Missing: {string.Join("; ", missing)}.") { RetryAfter = TimeSpan.FromSeconds(1) };
 
         async Task TryAsync<T>(string name, Func<Task<T>> look)

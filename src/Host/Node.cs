@@ -32,7 +32,10 @@ internal sealed class Node : IAsyncDisposable
 
     public WebApplication App { get; }
 
-    public string Engines => $"{redis.Describe}; {database.Describe}";
+    public string Engines => $"{redis.Describe}; {database.Describe}{(Brokers is { } brokers ? $"; {brokers.Describe}" : "")}";
+
+    // Null on a node that is no worker, or whose workers read the log.
+    private Brokers? Brokers => App.Services.GetService<Brokers>();
 
     /// <summary>Options class for each section of the settings.</summary>
     public static IReadOnlyDictionary<string, Type> Sections { get; } = new Dictionary<string, Type>(StringComparer.OrdinalIgnoreCase)
@@ -59,7 +62,7 @@ internal sealed class Node : IAsyncDisposable
         var modules = Choose(node.Modules);
         var proxies = Proxies.Trust(node.KnownProxies);
         var replicated = settings.Get<PoolsOptions>().Durability == Durability.Replicated;
-        if (settings.Get<RedisOptions>().Contradictions(replicated).ToList() is { Count: > 0 } contradictions)
+        if (settings.Get<RedisOptions>().Contradictions(replicated).Concat(settings.Get<WriteQueueOptions>().Contradictions()).ToList() is { Count: > 0 } contradictions)
         {
             throw new SettingsException(contradictions);
         }
@@ -127,13 +130,27 @@ internal sealed class Node : IAsyncDisposable
                 module.AddWorkers(builder.Services);
             }
 
-            builder.Services.AddPlatformWorkers();
+            builder.Services.AddPlatformWorkers(settings.Get<WriteQueueOptions>());
         }
 
         var app = builder.Build();
         app.Lifetime.ApplicationStopping.Register(app.Services.GetRequiredService<ClaimWaiters>().StopWaiting);
         Map(app, node, proxies, modules);
-        return new Node(settings, modules, database, redis, engineLogs, app);
+        var opened = new Node(settings, modules, database, redis, engineLogs, app);
+        if (opened.Brokers is { } brokers)
+        {
+            try
+            {
+                await brokers.OpenAsync();
+            }
+            catch
+            {
+                await opened.DisposeAsync();
+                throw;
+            }
+        }
+
+        return opened;
     }
 
     public async ValueTask DisposeAsync()

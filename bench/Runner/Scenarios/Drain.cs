@@ -18,7 +18,7 @@ internal static class Drain
         var crowd = await rig.CrowdAsync(api, rig.Options.CrowdUsers, cancel);
         return new Plan("drain", "A backlog of claims in Redis written as claims and orders, to multi-row inserts into one table like the orders: 500 rows for each commit, and as many as a drain takes.",
             [
-                new Contender("drain", token => MeasureAsync(rig, api, worker, redis.Server, crowd, token)),
+                new Contender("drain", token => MeasureAsync(rig, "sluice", api, worker, redis.Server, crowd, token)),
                 new Contender("insert limit", token => MeasureLimitAsync(rig, "500", token)),
                 new Contender("insert limit, 4,000 rows", token => MeasureLimitAsync(rig, "4000", token)),
             ],
@@ -26,12 +26,14 @@ internal static class Drain
     }
 
     // Both on the same data folder, and so on the same SQLite file.
-    private static Dictionary<string, string> Node(string redis, string role, string id) => new(StringComparer.Ordinal)
+    public static Dictionary<string, string> Node(string redis, string role, string id) => new(StringComparer.Ordinal)
     {
         ["SLUICE__Roles"] = role, ["SLUICE__NodeId"] = id, ["SLUICE__Redis__Connection"] = redis, ["SLUICE__WriteQueue__LagMax"] = "100000000",
     };
 
-    private static async Task<Sample> MeasureAsync(Rig rig, SluiceServer api, SluiceServer worker, ChildProcess redis, Crowd crowd, CancellationToken cancel)
+    /// <param name="broker">The broker's process and its name, where it has one of its own.</param>
+    public static async Task<Sample> MeasureAsync(
+        Rig rig, string dataFolder, SluiceServer api, SluiceServer worker, ChildProcess redis, Crowd crowd, CancellationToken cancel, (string Name, ChildProcess Process)? broker = null)
     {
         var sale = await api.OpenSaleAsync(Claims.HugeStockUnits, cancel);
         worker.Process.Stop();
@@ -39,14 +41,15 @@ internal static class Drain
         var waiting = await api.PoolAsync(sale.PoolId, cancel);
         Rig.Require(waiting.QueueDepth == waiting.CapacityUnits - waiting.LeftUnits, $"a frozen worker has drained: {waiting}");
 
-        var (workerBefore, redisBefore) = (worker.Process.CpuTime(), redis.CpuTime());
+        var (workerBefore, redisBefore, brokerBefore) = (worker.Process.CpuTime(), redis.CpuTime(), broker?.Process.CpuTime());
         worker.Process.Continue();
         await api.DrainedAsync(sale.PoolId, cancel);
         var (workerCpu, redisCpu) = (worker.Process.CpuTime() - workerBefore, redis.CpuTime() - redisBefore);
+        var others = broker is { } other ? new Dictionary<string, double>(StringComparer.Ordinal) { [other.Name] = (other.Process.CpuTime() - brokerBefore!.Value).TotalMicroseconds / waiting.QueueDepth } : null;
         var certificate = await api.SettledCertificateAsync(sale.PoolId, cancel);
         Rig.Require(certificate.Verdict == "holds", $"the certificate says {certificate.Verdict}");
-        var (rows, seconds) = Written(rig.Folder.File(Path.Combine("sluice", "sluice.db")), sale.PoolId);
-        return new Sample(rows / seconds, waiting.QueueDepth, workerCpu.TotalMicroseconds / waiting.QueueDepth, redisCpu.TotalMicroseconds / waiting.QueueDepth, null, null);
+        var (rows, seconds) = Written(rig.Folder.File(Path.Combine(dataFolder, "sluice.db")), sale.PoolId);
+        return new Sample(rows / seconds, waiting.QueueDepth, workerCpu.TotalMicroseconds / waiting.QueueDepth, redisCpu.TotalMicroseconds / waiting.QueueDepth, null, null, others);
     }
 
     // Every batch has the time at which it was begun, so the first and the last say how long all but the last batch took.

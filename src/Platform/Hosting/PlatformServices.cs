@@ -29,6 +29,7 @@ public static class PlatformServices
         services.AddSingleton<PoolClaims>();
         services.AddSingleton<ClaimWaiters>();
         services.AddSingleton<ClaimWriter>();
+        services.AddSingleton<IQueueUse>(provider => provider.GetRequiredService<ClaimWriter>());
         services.AddSingleton<SqlClaims>();
         services.AddSingleton<RedisAway>();
         services.AddSingleton<Releases>();
@@ -58,15 +59,18 @@ public static class PlatformServices
     }
 
     /// <summary>Background work of the platform on nodes with the role worker.</summary>
-    public static void AddPlatformWorkers(this IServiceCollection services)
+    public static void AddPlatformWorkers(this IServiceCollection services, WriteQueueOptions queue)
     {
         services.AddHostedService(provider => provider.GetRequiredService<PoolKeeper>());
-        services.AddHostedService(provider => new QueueDrain(
-            provider.GetRequiredService<ClaimWriter>(),
-            provider.GetRequiredService<RedisConnection>(),
-            provider.GetRequiredService<QueueSignal>(),
-            provider.GetRequiredService<WriteQueueOptions>(),
-            provider.GetRequiredService<TimeProvider>(),
-            provider.GetRequiredService<ILogger<QueueDrain>>()));
+        if (queue.Engine == QueueEngine.Redis)
+        {
+            services.AddHostedService<QueueDrain>();
+            return;
+        }
+
+        // The reader first: services stop in the other order, and what the carrier brings at the end must still be written.
+        services.AddSingleton<Brokers>();
+        services.AddHostedService<QueueReader>();
+        services.AddHostedService<QueueCarrier>();
     }
 }

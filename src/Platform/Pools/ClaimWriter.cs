@@ -5,6 +5,7 @@ using System.Globalization;
 using Dapper;
 using Microsoft.Extensions.Logging;
 using Sluice.Platform.Hosting;
+using Sluice.Platform.Redis;
 using Sluice.Platform.Sql;
 using Sluice.Platform.WriteQueue;
 using StackExchange.Redis;
@@ -16,7 +17,7 @@ namespace Sluice.Platform.Pools;
 /// Delivered twice, a claim has no second effect: its id is the primary key.
 /// </summary>
 public sealed partial class ClaimWriter(
-    Database database, PoolRebuilder rebuilder, ClaimWaiters waiters, AckJournal journal, IEnumerable<IPoolKind> poolKinds, PoolMetrics metrics, TimeProvider time, ILogger<ClaimWriter> log)
+    Database database, RedisConnection redis, PoolRebuilder rebuilder, ClaimWaiters waiters, AckJournal journal, IEnumerable<IPoolKind> poolKinds, PoolMetrics metrics, TimeProvider time, ILogger<ClaimWriter> log)
     : IQueueUse
 {
     /// <summary>Why a claim was refused whose user has another one for the same request: the same key, or a limit of one. Asked first of one engine and then of the other, or before and after Redis forgot.</summary>
@@ -39,10 +40,11 @@ public sealed partial class ClaimWriter(
 
     /// <summary>The queue partition of a pool.</summary>
     /// <param name="generation"><see cref="Pool.Generation"/>, read before the batch is peeked; only <see cref="WriteAsync(QueuePartition, RedisValue[])"/> asks for it.</param>
-    public static QueuePartition PartitionOf(long poolId, long generation = -1)
+    /// <param name="kind">The pool's kind; only a broker asks for it.</param>
+    public static QueuePartition PartitionOf(long poolId, long generation = -1, string kind = "")
     {
         var keys = new PoolKeys(poolId);
-        return new QueuePartition(poolId.ToString(CultureInfo.InvariantCulture), keys.Log, keys.Journal, keys.Dead, generation);
+        return new QueuePartition(kind, poolId.ToString(CultureInfo.InvariantCulture), keys.Log, keys.Journal, keys.Dead, generation);
     }
 
     /// <inheritdoc/>
@@ -53,10 +55,10 @@ public sealed partial class ClaimWriter(
             // A shop has thousands of sales that are over, and each pool is a look at Redis: those that can sell, and those that are not empty yet, are looked at every time; all of them now and then.
             // Only pools of this node's modules: their claims are nothing without the rows that the module writes.
             var all = allPoolsAt == long.MinValue || time.GetElapsedTime(allPoolsAt) > AllPoolsAge;
-            var pools = await database.ReadAsync(connection => connection.QueryAsync<(long Id, long Generation)>(
-                "SELECT id, generation FROM pools WHERE lanes = 1 AND kind IN @kinds AND (@all OR (gate <> @closed AND (closes_at IS NULL OR closes_at > @lately)) OR id IN @busy)",
+            var pools = await database.ReadAsync(connection => connection.QueryAsync<(long Id, long Generation, string Kind)>(
+                "SELECT id, generation, kind FROM pools WHERE lanes = 1 AND kind IN @kinds AND (@all OR (gate <> @closed AND (closes_at IS NULL OR closes_at > @lately)) OR id IN @busy)",
                 new { kinds = SqlList.Of(kinds.Keys), all, closed = Gate.Closed, lately = (time.GetUtcNow() - AllPoolsAge).ToUnixTimeMilliseconds(), busy = SqlList.Of(busy.Keys) }));
-            partitions = [.. pools.Select(pool => PartitionOf(pool.Id, pool.Generation))];
+            partitions = [.. pools.Select(pool => PartitionOf(pool.Id, pool.Generation, pool.Kind))];
             partitionsAt = time.GetTimestamp();
             if (all)
             {
@@ -74,8 +76,63 @@ public sealed partial class ClaimWriter(
     }
 
     /// <inheritdoc/>
+    public IReadOnlyCollection<string> Topics => kinds.Keys;
+
+    /// <inheritdoc/>
+    public async ValueTask<QueuePartition?> FindAsync(string name, long generation) =>
+        long.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out var poolId) &&
+        await database.ReadAsync(connection => connection.QuerySingleOrDefaultAsync<string?>("SELECT kind FROM pools WHERE id = @poolId AND lanes = 1", new { poolId })) is { } kind && kinds.ContainsKey(kind)
+            ? PartitionOf(poolId, generation, kind)
+            : null;
+
+    /// <inheritdoc/>
     /// <exception cref="FormatException">An entry is no claim.</exception>
     public async Task<bool> WriteAsync(QueuePartition partition, RedisValue[] entries)
+    {
+        var (poolId, claims) = Parse(partition, entries);
+        if (await CommitAsync(poolId, partition.Generation, claims))
+        {
+            return true;
+        }
+
+        // The pool was rebuilt between the peek and the commit. Usually the batch still is where it was; a Redis that forgot it was rebuilt without it.
+        partitionsAt = long.MinValue;
+        inHand.AddOrUpdate(poolId, claims, (_, before) => [.. before, .. claims]);
+        await RescueAsync(poolId);
+        return false;
+    }
+
+    /// <inheritdoc/>
+    /// <exception cref="FormatException">An entry is no claim.</exception>
+    public async Task<bool> WriteDeliveredAsync(QueuePartition partition, RedisValue[] entries)
+    {
+        var (poolId, claims) = Parse(partition, entries);
+        if (await CommitAsync(poolId, partition.Generation, claims))
+        {
+            return true;
+        }
+
+        // Rebuilt since they were published. What stands with its user was counted by that rebuild, and is as good as if it had been published after it; what does not, Redis has forgotten, and it is in hand here.
+        partitionsAt = long.MinValue;
+        if (await PoolLook.MissingAsync(redis, poolId, claims) is not var (look, missing))
+        {
+            return false;
+        }
+
+        List<Claim> known = [.. claims.ExceptBy(missing.Select(claim => claim.Id), claim => claim.Id)];
+        return (known.Count == 0 || await CommitAsync(poolId, look.Generation, known)) && (missing.Count == 0 || await BringBackAsync(poolId, missing));
+    }
+
+    /// <inheritdoc/>
+    public async Task<int> CountWrittenAsync(QueuePartition partition, RedisValue[] entries)
+    {
+        var poolId = long.Parse(partition.Name, CultureInfo.InvariantCulture);
+        List<long> ids = [.. entries.Select(entry => ClaimEntry.TryFromQueue(poolId, entry, out var claim) ? claim.Id : 0).TakeWhile(id => id != 0)];
+        var written = ids.Count == 0 ? [] : (await database.ReadAsync(connection => connection.QueryAsync<long>("SELECT id FROM claims WHERE id IN @ids", new { ids = SqlList.Of(ids) }))).ToHashSet();
+        return ids.TakeWhile(written.Contains).Count();
+    }
+
+    private (long PoolId, List<Claim> Claims) Parse(QueuePartition partition, RedisValue[] entries)
     {
         var poolId = long.Parse(partition.Name, CultureInfo.InvariantCulture);
         busy[poolId] = true;
@@ -85,13 +142,15 @@ public sealed partial class ClaimWriter(
             claims.Add(ClaimEntry.TryFromQueue(poolId, entry, out var claim) ? claim : throw new FormatException($"Not a claim: {entry}"));
         }
 
+        return (poolId, claims);
+    }
+
+    /// <returns>False: the pool was rebuilt since this generation, and nothing was written.</returns>
+    private async Task<bool> CommitAsync(long poolId, long generation, List<Claim> claims)
+    {
         // May run again, as the queue may deliver again: a claim that is written is found by its id.
-        if (await database.WriteAsync(transaction => WriteAsync(transaction, poolId, partition.Generation, claims), LostCommit.RunAgain) is not { } rejected)
+        if (await database.WriteAsync(transaction => WriteAsync(transaction, poolId, generation, claims), LostCommit.RunAgain) is not { } rejected)
         {
-            // The pool was rebuilt between the peek and the commit. Usually the batch still is where it was; a Redis that forgot it was rebuilt without it.
-            partitionsAt = long.MinValue;
-            inHand.AddOrUpdate(poolId, claims, (_, before) => [.. before, .. claims]);
-            await RescueAsync(poolId);
             return false;
         }
 
@@ -323,45 +382,4 @@ public sealed partial class ClaimWriter(
 
     [LoggerMessage(Level = LogLevel.Critical, Message = "SQL refused {Count} acknowledged claims of pool {PoolId}; rebuilding it")]
     private static partial void LogRejected(ILogger log, int count, long poolId);
-
-    /// <summary>Which places (0 … limit - 1) users take among their claims of a pool, and how many units they hold.</summary>
-    private sealed class Places(long limit, Dictionary<string, (HashSet<int> Taken, long Units)> users)
-    {
-        private readonly Dictionary<long, int> given = [];
-
-        /// <summary>As SQL has them for the users of these claims.</summary>
-        public static async Task<Places> ReadAsync(DbTransaction transaction, Pool pool, List<Claim> claims)
-        {
-            var held = (await transaction.Connection!.QueryAsync<(string UserId, int Ordinal, int Units)>(
-                "SELECT user_id, ordinal, units FROM claims WHERE pool_id = @poolId AND ordinal IS NOT NULL AND user_id IN @users",
-                new { poolId = pool.Id, users = SqlList.Of(claims.Select(claim => claim.UserId).Distinct()) },
-                transaction)).ToLookup(row => row.UserId);
-            return new Places(pool.PerUserLimit, claims.Select(claim => claim.UserId).Distinct().ToDictionary(
-                user => user, user => (held[user].Select(row => row.Ordinal).ToHashSet(), held[user].Sum(row => (long)row.Units)), StringComparer.Ordinal));
-        }
-
-        public bool Has(Claim claim) => users[claim.UserId].Units + claim.Units <= limit;
-
-        public int? OrdinalOf(Claim claim) => given[claim.Id];
-
-        public void Take(Claim claim)
-        {
-            var (taken, units) = users[claim.UserId];
-            var ordinal = 0;
-            while (!taken.Add(ordinal))
-            {
-                ordinal++;
-            }
-
-            given[claim.Id] = ordinal;
-            users[claim.UserId] = (taken, units + claim.Units);
-        }
-
-        public void GiveBack(Claim claim)
-        {
-            var (taken, units) = users[claim.UserId];
-            taken.Remove(given[claim.Id]);
-            users[claim.UserId] = (taken, units - claim.Units);
-        }
-    }
 }

@@ -1,4 +1,3 @@
-using System.Globalization;
 using Dapper;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -59,7 +58,7 @@ public sealed partial class KeepAcknowledged(
 
     private async Task LookAtPoolsAsync()
     {
-        var asked = journal.Waiting.Select(pool => (Pool: pool, Key: new PoolKeys(pool.PoolId).Meta, Meta: LookAsync(pool.PoolId))).ToList();
+        var asked = journal.Waiting.Select(pool => (Pool: pool, Key: new PoolKeys(pool.PoolId).Meta, Meta: PoolLook.ReadAsync(redis, pool.PoolId))).ToList();
         await redis.EachAsync(asked, each => each.Key, async each =>
         {
             var (pool, look) = (each.Pool, await each.Meta);
@@ -73,14 +72,14 @@ public sealed partial class KeepAcknowledged(
                 pool.HandedTo = null;
                 if (look.Generation != pool.Generation)
                 {
-                    await CheckAsync(pool, run, look);
+                    await CheckAsync(pool, look);
                 }
             }
         });
     }
 
     // Once for each freeze, and once before it: nothing is acknowledged meanwhile.
-    private async Task HandInAsync(AckJournal.PoolAcks pool, string run, Look look)
+    private async Task HandInAsync(AckJournal.PoolAcks pool, string run, PoolLook look)
     {
         if (pool.HandedTo == (run, look.Freeze))
         {
@@ -96,14 +95,13 @@ public sealed partial class KeepAcknowledged(
     }
 
     // The pool was rebuilt, here or elsewhere. Usually it has everything; what it does not have came too late to be counted, and is brought back now.
-    private async Task CheckAsync(AckJournal.PoolAcks pool, string run, Look look)
+    private async Task CheckAsync(AckJournal.PoolAcks pool, PoolLook look)
     {
         var (claims, before) = pool.BeginCheck(look.Generation);
         var isDone = false;
         try
         {
-            var missing = await MissingAsync(pool.PoolId, claims);
-            if (await LookAsync(pool.PoolId) is var now && now == look && now.Run == run)
+            if (await PoolLook.MissingAsync(redis, pool.PoolId, claims) is var (now, missing) && now == look)
             {
                 // What was brought back and is missing again has no place any more: its user has asked again meanwhile and has another claim.
                 pool.Forget(missing.Where(claim => pool.BroughtBack.Contains(claim.Id)).Select(claim => claim.Id));
@@ -120,20 +118,6 @@ public sealed partial class KeepAcknowledged(
                 pool.Uncheck(before);
             }
         }
-    }
-
-    // What Redis does not know as its user's. What SQL has stands with its user too, in a pool that is open.
-    private async Task<List<Claim>> MissingAsync(long poolId, IReadOnlyList<Claim> claims)
-    {
-        var missing = new List<Claim>();
-        var holders = new PoolKeys(poolId).Holders;
-        foreach (var chunk in claims.Chunk(PerCallMax))
-        {
-            var held = await redis.GuardAsync(holders, db => db.HashGetAsync(holders, [.. chunk.Select(claim => (RedisValue)claim.UserId)]));
-            missing.AddRange(chunk.Where((claim, i) => !ClaimEntry.FromHolder(held[i].ToString()).Any(other => other.Id == claim.Id)));
-        }
-
-        return missing;
     }
 
     // Workers of this process say what they have written; what others have written is found here.
@@ -153,18 +137,9 @@ public sealed partial class KeepAcknowledged(
         }
     }
 
-    private async Task<Look> LookAsync(long poolId)
-    {
-        var key = new PoolKeys(poolId).Meta;
-        var meta = await redis.GuardAsync(key, db => db.HashGetAsync(key, ["run", "frozen", "generation"]));
-        return new(meta[0], meta[1].ToString(), meta[2].IsNull ? 0 : long.Parse(meta[2].ToString(), CultureInfo.InvariantCulture));
-    }
-
     [LoggerMessage(Level = LogLevel.Warning, Message = "Keeping what was acknowledged failed, trying again: {Says}")]
     private static partial void LogFailed(ILogger log, Exception? error, string says);
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "{Count} acknowledged claims are in Redis only: {Kept} wait for SQL already (Pools:AckJournalClaimsMax)")]
     private static partial void LogUnkept(ILogger log, int count, int kept);
-
-    private sealed record Look(string? Run, string Freeze, long Generation);
 }

@@ -18,6 +18,24 @@ public interface IQueueUse
     /// <exception cref="DependencyUnavailableException">Not now: the drain comes back with the same entries.</exception>
     /// <exception cref="Exception">Something in the batch cannot be written: the drain halves the batch until it knows which entry, and sets that aside.</exception>
     Task<bool> WriteAsync(QueuePartition partition, RedisValue[] entries);
+
+    /// <summary>The kinds of entries that this node writes; with a broker, a topic each.</summary>
+    IReadOnlyCollection<string> Topics { get; }
+
+    /// <summary>The partition of this name as it was in this generation, also one that <see cref="PartitionsAsync"/> leaves out; null when there is none.</summary>
+    ValueTask<QueuePartition?> FindAsync(string name, long generation);
+
+    /// <summary>
+    /// As <see cref="WriteAsync"/>, for entries that a broker has kept since <see cref="QueuePartition.Generation"/>, however long that is: if the partition was rebuilt meanwhile, those that it still knows are written,
+    /// and those that it does not know are brought back.
+    /// </summary>
+    /// <returns>False: not now, try again. Some may be written.</returns>
+    /// <inheritdoc cref="WriteAsync"/>
+    Task<bool> WriteDeliveredAsync(QueuePartition partition, RedisValue[] entries);
+
+    /// <summary>How many of the entries SQL has, up to the first that it does not have.</summary>
+    /// <exception cref="DependencyUnavailableException">SQL does not answer.</exception>
+    Task<int> CountWrittenAsync(QueuePartition partition, RedisValue[] entries);
 }
 
 /// <summary>

@@ -17,15 +17,19 @@ public sealed record DeadLetter(string Entry, string Error, DateTimeOffset At)
 /// One partition of the write queue: a Redis list used as a log. Producers append at the tail; a consumer peeks a batch at the head, commits it to SQL,
 /// and only then drops it. A consumer that dies in between loses nothing: the next one peeks the same entries.
 /// </summary>
-/// <param name="name">For logs and metrics.</param>
+/// <param name="topic">What kind of entries these are: a worker takes all of a kind or none.</param>
+/// <param name="name">For logs and metrics; with a broker, also for finding it again.</param>
 /// <param name="log">List of entries, each unique.</param>
 /// <param name="journal">List of the newest dropped entries.</param>
 /// <param name="dead">List of dead letters. All three in one slot.</param>
 /// <param name="generation">What the use knew of the partition before it handed it out; see <see cref="Generation"/>.</param>
-public sealed class QueuePartition(string name, RedisKey log, RedisKey journal, RedisKey dead, long generation)
+public sealed class QueuePartition(string topic, string name, RedisKey log, RedisKey journal, RedisKey dead, long generation)
 {
     private static readonly RedisScript AcknowledgeScript = RedisScript.Load("Acknowledge.lua");
     private static readonly RedisScript MoveHeadScript = RedisScript.Load("MoveHead.lua");
+    private static readonly RedisScript SetAsideScript = RedisScript.Load("SetAside.lua");
+
+    public string Topic => topic;
 
     public string Name => name;
 
@@ -38,8 +42,11 @@ public sealed class QueuePartition(string name, RedisKey log, RedisKey journal, 
     public long Generation => generation;
 
     /// <summary>The first entries, at most <paramref name="entriesMax"/>; they stay in the queue. One round trip.</summary>
-    public Task<RedisValue[]> PeekAsync(RedisConnection redis, int entriesMax) =>
-        redis.GuardAsync(log, db => db.ListRangeAsync(log, 0, entriesMax - 1));
+    public Task<RedisValue[]> PeekAsync(RedisConnection redis, int entriesMax) => PeekAsync(redis, 0, entriesMax);
+
+    /// <summary>Entries from the place <paramref name="from"/> on (0 = the head), at most <paramref name="entriesMax"/>. One round trip.</summary>
+    public Task<RedisValue[]> PeekAsync(RedisConnection redis, int from, int entriesMax) =>
+        redis.GuardAsync(log, db => db.ListRangeAsync(log, from, from + entriesMax - 1));
 
     /// <summary>How many entries wait.</summary>
     public Task<long> DepthAsync(RedisConnection redis) => redis.GuardAsync(log, db => db.ListLengthAsync(log));
@@ -54,6 +61,10 @@ public sealed class QueuePartition(string name, RedisKey log, RedisKey journal, 
     /// <summary>Moves the head entry to the dead letters. False when the dead letters are full: the partition must stop then.</summary>
     public async Task<bool> QuarantineAsync(RedisConnection redis, RedisValue entry, DeadLetter letter, int deadLettersMax) =>
         (long)await redis.RunScriptAsync(MoveHeadScript, [log, dead], [entry, deadLettersMax, letter.ToRedis()]) >= 0;
+
+    /// <summary>Moves an entry to the dead letters from wherever it is in the log. Null when the dead letters are full; false when it is not in the log.</summary>
+    public async Task<bool?> SetAsideAsync(RedisConnection redis, RedisValue entry, DeadLetter letter, int deadLettersMax) =>
+        (long)await redis.RunScriptAsync(SetAsideScript, [log, dead], [entry, deadLettersMax, letter.ToRedis()]) switch { 1 => true, 0 => false, _ => null };
 
     /// <summary>The oldest dead letters.</summary>
     public async Task<IReadOnlyList<DeadLetter>> DeadLettersAsync(RedisConnection redis, int lettersMax)

@@ -2,9 +2,40 @@ using System.ComponentModel.DataAnnotations;
 
 namespace Sluice.Platform.WriteQueue;
 
-/// <summary>Bounds of the write queue.</summary>
+/// <summary>What brings entries from the queue's log in Redis to the workers.</summary>
+public enum QueueEngine
+{
+    /// <summary>Nothing: workers read the log.</summary>
+    Redis,
+
+    /// <summary>A quorum queue of a RabbitMQ server.</summary>
+    RabbitMq,
+
+    /// <summary>A topic of a Kafka cluster.</summary>
+    Kafka,
+}
+
+/// <summary>The write queue: what carries it, and its bounds.</summary>
 public sealed class WriteQueueOptions
 {
+    /// <summary>What brings entries to the workers: <c>Redis</c> (they read the log), or a message broker that the log is carried to, <c>RabbitMq</c> or <c>Kafka</c>. The log keeps each entry until SQL has it, whatever is chosen; docs/queues.md.</summary>
+    public QueueEngine Engine { get; init; } = QueueEngine.Redis;
+
+    /// <summary>
+    /// Where the broker is. RabbitMQ: <c>amqp://user:password@host:port/vhost</c>, nodes of one cluster with commas in between. Kafka: <c>host:port,host:port</c>, or settings of librdkafka as
+    /// <c>bootstrap.servers=host:port;security.protocol=…</c>. Empty for <c>Redis</c>.
+    /// </summary>
+    public string Connection { get; init; } = "";
+
+    /// <summary>What queues, topics and the consumer group of this shop begin with, so that several shops can share a broker: 1–64 of a–z, 0–9, dot and dash.</summary>
+    [RegularExpression("^[a-z0-9.-]{1,64}$")] public string Name { get; init; } = "sluice";
+
+    /// <summary>Entries of one partition that may be at the broker and not yet in SQL, 100–1,000,000; the rest waits in the log.</summary>
+    [Range(100, 1_000_000)] public int InFlightMax { get; init; } = 40_000;
+
+    /// <summary>How long the oldest entry may be at the broker without being written before it is published again, 1 s – 10 min. Too early costs work, never correctness.</summary>
+    [Range(typeof(TimeSpan), "00:00:01", "00:10:00")] public TimeSpan RepublishAfter { get; init; } = TimeSpan.FromSeconds(10);
+
     /// <summary>Entries in one SQL transaction, 1–4,000. As many as wait, so a larger bound delays nobody; users come in no order, and a large batch writes an index page once for many of them.</summary>
     [Range(1, 4_000)] public int BatchRowsMax { get; init; } = 4_000;
 
@@ -22,4 +53,16 @@ public sealed class WriteQueueOptions
 
     /// <summary>Longest pause between tries while SQL or Redis is away, 100 ms – 1 min.</summary>
     [Range(typeof(TimeSpan), "00:00:00.1", "00:01:00")] public TimeSpan BackoffMax { get; init; } = TimeSpan.FromSeconds(2);
+
+    /// <summary>What does not fit together, one line each.</summary>
+    public IEnumerable<string> Contradictions()
+    {
+        var wanted = Engine switch
+        {
+            QueueEngine.Redis => Connection.Length == 0 ? null : "is for RabbitMq and Kafka only; set WriteQueue:Engine too, or leave it empty",
+            QueueEngine.RabbitMq => RabbitMqAddress.IsAddress(Connection) ? null : "write amqp://user:password@host:port/vhost, nodes of one cluster with commas in between",
+            QueueEngine.Kafka => KafkaAddress.IsAddress(Connection) ? null : "write host:port,host:port, or bootstrap.servers=host:port;security.protocol=…",
+        };
+        return wanted is null ? [] : [$"WriteQueue:Connection: {wanted}"];
+    }
 }

@@ -168,7 +168,15 @@ public sealed class BatchInHandTests(Engines engines)
     {
         private bool done;
 
+        public IReadOnlyCollection<string> Topics => writer.Topics;
+
         public ValueTask<IReadOnlyList<QueuePartition>> PartitionsAsync() => writer.PartitionsAsync();
+
+        public ValueTask<QueuePartition?> FindAsync(string name, long generation) => writer.FindAsync(name, generation);
+
+        public Task<int> CountWrittenAsync(QueuePartition partition, RedisValue[] entries) => writer.CountWrittenAsync(partition, entries);
+
+        public Task<bool> WriteDeliveredAsync(QueuePartition partition, RedisValue[] entries) => writer.WriteDeliveredAsync(partition, entries);
 
         public async Task<bool> WriteAsync(QueuePartition partition, RedisValue[] entries)
         {

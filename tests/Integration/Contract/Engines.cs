@@ -2,6 +2,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using Sluice.Platform.Pools;
 using Sluice.Platform.Redis;
 using Sluice.Platform.Sql;
+using Sluice.Platform.WriteQueue;
 using Sluice.Tests.Integration.Contract;
 using Sluice.Tests.Integration.Servers;
 
@@ -55,6 +56,8 @@ public sealed class Engines : IAsyncDisposable
     private readonly Lazy<Task<RedisClusterServers>> clusterServers = new(RedisClusterServers.StartAsync);
     private readonly Lazy<Task<RedisConnection>> cluster;
     private readonly Lazy<Task<MariaDbServer>> mariaDb = new(() => MariaDbServer.StartAsync());
+    private readonly Lazy<Task<RabbitMqServer>> rabbitMq = new(RabbitMqServer.StartAsync);
+    private readonly Lazy<KafkaCluster> kafka = new(() => new KafkaCluster());
 
     public Engines()
     {
@@ -87,6 +90,25 @@ public sealed class Engines : IAsyncDisposable
     /// <summary>The server behind <see cref="Engine.MariaDb"/>.</summary>
     public Task<MariaDbServer> MariaDbAsync() => mariaDb.Value;
 
+    /// <summary>The server behind <see cref="QueueEngine.RabbitMq"/>.</summary>
+    public Task<RabbitMqServer> RabbitMqAsync() => rabbitMq.Value;
+
+    /// <summary>A queue that nobody else uses, on a server that others share.</summary>
+    public async Task<WriteQueueOptions> QueueAsync(QueueEngine engine, int inFlightMax = 40_000, int lagMax = 2_000_000) => new()
+    {
+        Engine = engine, Name = $"test-{NextPoolId()}", RepublishAfter = TimeSpan.FromSeconds(1), InFlightMax = inFlightMax, LagMax = lagMax, BatchRowsMax = 100,
+        Connection = engine switch
+        {
+            QueueEngine.Redis => "",
+            QueueEngine.RabbitMq => (await rabbitMq.Value).Connection,
+            QueueEngine.Kafka => kafka.Value.Connection,
+        },
+    };
+
+    /// <summary>The same for a server process.</summary>
+    public static IReadOnlyList<string> QueueSettings(WriteQueueOptions queue) =>
+        [$"WriteQueue:Engine={queue.Engine}", $"WriteQueue:Connection={queue.Connection}", $"WriteQueue:Name={queue.Name}", "WriteQueue:RepublishAfter=00:00:02"];
+
     private static SqlOptions Sql(string connection) =>
         new() { Connection = connection, LockWaitMax = TimeSpan.FromSeconds(30), StatementTimeMax = TimeSpan.FromMinutes(1), ConnectTimeMax = TimeSpan.FromSeconds(30), ConnectionsMax = 32 };
 
@@ -116,6 +138,16 @@ public sealed class Engines : IAsyncDisposable
         if (mariaDb is { IsValueCreated: true, Value.IsCompletedSuccessfully: true })
         {
             await (await mariaDb.Value).DisposeAsync();
+        }
+
+        if (rabbitMq is { IsValueCreated: true, Value.IsCompletedSuccessfully: true })
+        {
+            await (await rabbitMq.Value).DisposeAsync();
+        }
+
+        if (kafka.IsValueCreated)
+        {
+            await kafka.Value.DisposeAsync();
         }
 
         folder.Dispose();

@@ -28,7 +28,7 @@ internal sealed class PoolNode : IDisposable
     public PoolNode(
         EnginePair engines, PoolsOptions? options = null, WriteQueueOptions? queue = null, TimeProvider? clock = null, Database? database = null, IReadOnlyList<IPoolKind>? kinds = null)
     {
-        kinds ??= [new PlainKind()];
+        kinds ??= [new PlainKind(Kind)];
         var redis = Redis = engines.Redis;
         Queue = queue ?? new WriteQueueOptions();
         var time = clock ?? TimeProvider.System;
@@ -48,7 +48,7 @@ internal sealed class PoolNode : IDisposable
         Rebuilder = new PoolRebuilder(Database, redis, Journal, TimeProvider.System, NullLogger<PoolRebuilder>.Instance);
         Pools = new PoolStore(Database, redis, Rebuilder, Ids, time);
         var waiters = new ClaimWaiters(Database, time);
-        Writer = new ClaimWriter(Database, Rebuilder, waiters, Journal, kinds, metrics, time, NullLogger<ClaimWriter>.Instance);
+        Writer = new ClaimWriter(Database, redis, Rebuilder, waiters, Journal, kinds, metrics, time, NullLogger<ClaimWriter>.Instance);
         Sql = new SqlClaims(Database, Writer, metrics, settings, time);
         Sql.Begin();
         Away = new RedisAway(redis, Database, Rebuilder, Writer, Journal, Sql, settings, time, NullLogger<RedisAway>.Instance);
@@ -70,6 +70,8 @@ internal sealed class PoolNode : IDisposable
     public RedisConnection Redis { get; }
 
     public WriteQueueOptions Queue { get; }
+
+    public QueueSignal Signal => signal;
 
     public Database Database { get; }
 
@@ -108,10 +110,10 @@ internal sealed class PoolNode : IDisposable
     public QueueDrain NewDrain(IQueueUse? use = null) => new(use ?? Writer, Redis, signal, Queue, TimeProvider.System, NullLogger<QueueDrain>.Instance);
 
     /// <summary>A pool that takes claims. The id is nobody else's.</summary>
-    public async Task<long> OpenPoolAsync(long units, long limit = 1, bool apply = true, long? setAside = null, int lanes = 1)
+    public async Task<long> OpenPoolAsync(long units, long limit = 1, bool apply = true, long? setAside = null, string kind = Kind, int lanes = 1)
     {
         var id = Engines.NextPoolId();
-        await Database.WriteAsync(transaction => Pools.CreateAsync(transaction, id, Kind, "A pool", units, limit, Gate.Open, opensAt: null, closesAt: null, setAside ?? (sqlSells ? units : 0), lanes));
+        await Database.WriteAsync(transaction => Pools.CreateAsync(transaction, id, kind, "A pool", units, limit, Gate.Open, opensAt: null, closesAt: null, setAside ?? (sqlSells ? units : 0), lanes));
         if (apply)
         {
             await Pools.ApplyAsync(id);
@@ -159,6 +161,9 @@ internal sealed class PoolNode : IDisposable
         await Keeper.FoldAsync();
     }
 
+    /// <summary>Waits until workers have emptied the pool's queue.</summary>
+    public Task EmptyAsync(long poolId) => Eventually.TrueAsync(async () => await ClaimWriter.PartitionOf(poolId).DepthAsync(Redis) == 0, $"the queue of pool {poolId} is empty");
+
     /// <summary>Cancels: SQL decides, Redis follows with <see cref="Releases.ReturnPendingAsync"/>.</summary>
     public Task<IReadOnlyList<long>> ReleaseAsync(params long[] claimIds) => Database.WriteAsync(transaction => Releases.ReleaseAsync(transaction, claimIds));
 
@@ -201,9 +206,9 @@ internal sealed class PoolNode : IDisposable
     }
 
     /// <summary>Claims that are nothing but claims.</summary>
-    private sealed class PlainKind : IPoolKind
+    internal sealed class PlainKind(string kind) : IPoolKind
     {
-        public string Kind => PoolNode.Kind;
+        public string Kind => kind;
 
         public Task WriteAsync(DbTransaction transaction, long poolId, IReadOnlyList<Claim> claims) => Task.CompletedTask;
 

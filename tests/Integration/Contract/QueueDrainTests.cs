@@ -299,17 +299,4 @@ public sealed class QueueDrainTests(Engines engines)
 
         await node.AssertAuditHoldsAsync(pool);
     }
-
-    /// <summary>Cannot write one user's claims, until told otherwise: a bug in a module's rows, say.</summary>
-    private sealed class Stubborn(ClaimWriter writer, string refused) : IQueueUse
-    {
-        public string? Refused { get; set; } = refused;
-
-        public ValueTask<IReadOnlyList<QueuePartition>> PartitionsAsync() => writer.PartitionsAsync();
-
-        public Task<bool> WriteAsync(QueuePartition partition, RedisValue[] entries) =>
-            Refused is { } user && entries.Any(entry => entry.ToString().Contains($",{user},", StringComparison.Ordinal))
-                ? throw new InvalidOperationException($"Not {user}.")
-                : writer.WriteAsync(partition, entries);
-    }
 }

@@ -4,6 +4,7 @@ using Sluice.Platform.Hosting;
 using Sluice.Platform.Pools;
 using Sluice.Platform.Redis;
 using Sluice.Platform.Sql;
+using Sluice.Platform.WriteQueue;
 using Xunit;
 
 namespace Sluice.Tests.Unit.Host;
@@ -12,7 +13,7 @@ public sealed class SettingsTests
 {
     private static readonly Dictionary<string, Type> Sections = new(StringComparer.OrdinalIgnoreCase)
     {
-        [""] = typeof(NodeOptions), ["Pools"] = typeof(PoolsOptions), ["Redis"] = typeof(RedisOptions), ["Sql"] = typeof(SqlOptions),
+        [""] = typeof(NodeOptions), ["Pools"] = typeof(PoolsOptions), ["Redis"] = typeof(RedisOptions), ["Sql"] = typeof(SqlOptions), ["WriteQueue"] = typeof(WriteQueueOptions),
     };
 
     [Fact]
@@ -42,6 +43,35 @@ public sealed class SettingsTests
         Assert.Equal(Roles.Api | Roles.Worker, settings.Get<NodeOptions>().Roles);
         Assert.True(settings.Get<RedisOptions>().AcceptWeakDurability);
     }
+
+    [Theory]
+    [InlineData("Redis", "", true)]
+    [InlineData("Redis", "amqp://shop:secret@host/", false)]
+    [InlineData("RabbitMq", "amqp://shop:secret@host:5672/shop, amqps://shop:secret@other", true)]
+    [InlineData("RabbitMq", "", false)]
+    [InlineData("RabbitMq", "host:5672", false)]
+    [InlineData("RabbitMq", "amqp://shop:secret@one,http://shop:secret@two", false)]
+    [InlineData("RabbitMq", "amqp://secret@host", false)]
+    [InlineData("Kafka", "one:9092,two:9092", true)]
+    [InlineData("Kafka", "bootstrap.servers=one:9092;sasl.password=sec=ret", true)]
+    [InlineData("Kafka", "one", false)]
+    [InlineData("Kafka", "sasl.password=secret", false)]
+    [InlineData("Kafka", "bootstrap.servers=one:9092;acks=1", false)]
+    [InlineData("Kafka", "bootstrap.servers=one:9092;secret", false)]
+    public void Queue_WhoseConnectionDoesNotFitItsEngine_IsRefusedAndNotShown(string engine, string connection, bool fits)
+    {
+        var settings = Load(("WriteQueue:Engine", engine), ("WriteQueue:Connection", connection));
+        var says = settings.Get<WriteQueueOptions>().Contradictions().ToList();
+        Assert.Equal(fits, says.Count == 0);
+        Assert.DoesNotContain("secret", string.Concat(says) + string.Concat(settings.NotDefault), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("WriteQueue:Engine", "Nats")]
+    [InlineData("WriteQueue:Name", "My shop")]
+    [InlineData("WriteQueue:InFlightMax", "99")]
+    [InlineData("WriteQueue:RepublishAfter", "00:00:00.5")]
+    public void Queue_WithASettingOutOfItsBounds_IsRefused(string key, string value) => Assert.StartsWith($"{key}: '{value}' is ", Refusal((key, value)), StringComparison.Ordinal);
 
     [Theory]
     [InlineData("Pools:BatchClaimMax", "Pools:BatchClaimsMax")]
