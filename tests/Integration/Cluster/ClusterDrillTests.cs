@@ -79,7 +79,7 @@ public sealed class ClusterDrillTests(ITestOutputHelper output)
         {
             await host.DoAsync("kill", "nginx");
             await host.DoAsync("start", "nginx");
-        });
+        }, part: 0.5);
     }
 
     [Fact]
@@ -94,7 +94,7 @@ public sealed class ClusterDrillTests(ITestOutputHelper output)
             written = File.GetLastWriteTimeUtc(file);
             await host.DoAsync("kill", "redis-1");
             await host.DoAsync("start", "redis-1");
-        });
+        }, part: 0.5);
         Assert.Equal(written, File.GetLastWriteTimeUtc(file));
     }
 
@@ -114,7 +114,7 @@ public sealed class ClusterDrillTests(ITestOutputHelper output)
             }
 
             await Task.Delay(cut * 2, TimeProvider.System);
-        });
+        }, part: 0.5);
         Assert.True(redis.IsAlive);
         output.WriteLine($"cut off from Redis for {cut.TotalSeconds:0} s and what a node needed to say so: {crowd.LongestClaimGap.TotalSeconds:0.0} s without an answer to a claim");
     }
@@ -129,7 +129,7 @@ public sealed class ClusterDrillTests(ITestOutputHelper output)
 
             // Back at once: the worst moment, in which the Sentinels may not have noticed yet. It waits for them, and follows.
             await host.DoAsync("start", "redis-1");
-        });
+        }, part: 0.5);
         output.WriteLine($"the Redis primary killed: {crowd.LongestClaimGap.TotalSeconds:0.0} s without an answer to a claim");
         var status = await host.StatusAsync();
         Assert.Equal("redis replica", (string?)status["members"]!.AsArray().Single(member => (string)member!["name"]! == "redis-1")!["role"]);
@@ -248,7 +248,7 @@ public sealed class ClusterDrillTests(ITestOutputHelper output)
         return servers.Single(server => server.Port == port).Name;
     }
 
-    private Task<Crowd> DrillAsync(OneHost host, Func<Task> happens) => DrillAsync(host, _ => happens());
+    private Task<Crowd> DrillAsync(OneHost host, Func<Task> happens, double part = 1) => DrillAsync(host, _ => happens(), part);
 
     /// <param name="happens">Is told the sale.</param>
     /// <param name="part">Of the stock and of the buyers.</param>
