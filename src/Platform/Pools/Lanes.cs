@@ -18,8 +18,8 @@ public sealed class Lanes(PoolStore pools, Database database, RedisConnection re
 
     private readonly Lock fillingLock = new();
 
-    // One for each lane that is empty and asked for: whoever meets it meanwhile waits for the same.
-    private readonly Dictionary<long, Task<long>> filling = [];
+    // One for each lane that is empty and asked for: whoever meets it meanwhile waits for the same, and what they want is brought in one go.
+    private readonly Dictionary<long, Filling> filling = [];
 
     /// <summary>The lane of a user, the same on every node and for good: a limit for each user holds in the lane as it does in the pool.</summary>
     public static int Of(string userId, int lanes) => lanes == 1 ? 0 : ClaimIds.Bucket(userId) % lanes;
@@ -31,25 +31,14 @@ public sealed class Lanes(PoolStore pools, Database database, RedisConnection re
     {
         lock (fillingLock)
         {
-            if (!filling.TryGetValue(laneId, out var running))
+            if (filling.TryGetValue(laneId, out var running))
             {
-                filling[laneId] = running = Task.Run(async () =>
-                {
-                    try
-                    {
-                        return await FillOnceAsync(poolId, laneId, units);
-                    }
-                    finally
-                    {
-                        lock (fillingLock)
-                        {
-                            filling.Remove(laneId);
-                        }
-                    }
-                });
+                running.WantedUnits += units;
+                return running.Done;
             }
 
-            return running;
+            running = filling[laneId] = new Filling { WantedUnits = units };
+            return running.Done = Task.Run(() => FillAndForgetAsync(poolId, laneId, units, running));
         }
     }
 
@@ -76,7 +65,22 @@ public sealed class Lanes(PoolStore pools, Database database, RedisConnection re
         return levelled;
     }
 
-    private async Task<long> FillOnceAsync(long poolId, long laneId, int units)
+    private async Task<long> FillAndForgetAsync(long poolId, long laneId, int units, Filling wanted)
+    {
+        try
+        {
+            return await FillOnceAsync(poolId, laneId, units, wanted);
+        }
+        finally
+        {
+            lock (fillingLock)
+            {
+                filling.Remove(laneId);
+            }
+        }
+    }
+
+    private async Task<long> FillOnceAsync(long poolId, long laneId, int units, Filling wanted)
     {
         var started = time.GetTimestamp();
         while (true)
@@ -86,7 +90,7 @@ public sealed class Lanes(PoolStore pools, Database database, RedisConnection re
                 var total = lanes.Sum(lane => lane.Left);
                 if (total >= units)
                 {
-                    await GatherAsync(lanes, laneId, units);
+                    await GatherAsync(lanes, laneId, wanted);
                     return total;
                 }
 
@@ -106,9 +110,15 @@ public sealed class Lanes(PoolStore pools, Database database, RedisConnection re
         }
     }
 
-    private async Task GatherAsync(List<Lane> lanes, long laneId, int units)
+    private async Task GatherAsync(List<Lane> lanes, long laneId, Filling wanted)
     {
         var has = lanes.Find(lane => lane.Pool.Id == laneId)!.Left;
+        long units;
+        lock (fillingLock)
+        {
+            units = wanted.WantedUnits;
+        }
+
         foreach (var lane in lanes.Where(lane => lane.Pool.Id != laneId).OrderByDescending(lane => lane.Left).TakeWhile(lane => lane.Left > 0 && has < units))
         {
             // Half of it, or others would have to fetch it back soon; more where that is not enough.
@@ -162,4 +172,12 @@ public sealed class Lanes(PoolStore pools, Database database, RedisConnection re
     }
 
     private sealed record Lane(Pool Pool, long Left);
+
+    /// <summary>What those who wait for a lane want together.</summary>
+    private sealed class Filling
+    {
+        public long WantedUnits { get; set; }
+
+        public Task<long> Done { get; set; } = Task.FromResult(0L);
+    }
 }

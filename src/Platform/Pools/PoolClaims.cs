@@ -13,7 +13,7 @@ public sealed class PoolClaims(
     AckJournal journal, RedisAway away, SqlClaims sql, PoolsOptions options, WriteQueueOptions queueOptions, TimeProvider time)
 {
     // How long a claim goes on from lane to lane: others are always faster, or the lanes are not to be had.
-    private static readonly TimeSpan LanesTimeMax = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan LanesTimeMax = TimeSpan.FromSeconds(5);
 
     // Each pool that was asked for here, and which one a lane is of: bounded by the pools that exist.
     private readonly ConcurrentDictionary<long, Known> known = new(), ofLane = new();
