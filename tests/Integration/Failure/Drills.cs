@@ -15,6 +15,9 @@ public sealed class Drills
     public static int Seed { get; } =
         int.TryParse(Environment.GetEnvironmentVariable("SLUICE_TEST_SEED"), NumberStyles.None, CultureInfo.InvariantCulture, out var seed) ? seed : Random.Shared.Next(1, 1_000_000);
 
+    /// <summary>SLUICE_TEST_ALL=1: every case of the longest drills. Else each thing that a case differs in once.</summary>
+    public static bool RunsAll { get; } = Environment.GetEnvironmentVariable("SLUICE_TEST_ALL") == "1";
+
     /// <summary>Rounds of the random kills: SLUICE_TEST_KILL_ROUNDS, at least <paramref name="atLeast"/>.</summary>
     public static int KillRounds(int atLeast) =>
         int.TryParse(Environment.GetEnvironmentVariable("SLUICE_TEST_KILL_ROUNDS"), NumberStyles.None, CultureInfo.InvariantCulture, out var rounds) ? Math.Max(rounds, atLeast) : atLeast;
