@@ -59,20 +59,20 @@ public sealed class PoolAudit(Database database, RedisConnection redis, IEnumera
     /// <exception cref="DependencyUnavailableException">An engine does not answer.</exception>
     public async Task<AuditResult?> RunAsync(long poolId)
     {
-        if (await database.ReadAsync(connection => connection.QuerySingleOrDefaultAsync<Pool?>($"SELECT {Pool.Columns} FROM pools WHERE id = @poolId", new { poolId })) is not { RootId: null })
+        // Which lanes a pool has never changes.
+        var known = await database.ReadAsync(connection => RowsAsync(connection, poolId));
+        if (!known.Exists(row => row.Id == poolId && row.RootId is null))
         {
             return null;
         }
 
-        // Which lanes a pool has never changes.
-        var keys = (await database.ReadAsync(connection => connection.QueryAsync<long>(
-            "SELECT id FROM pools WHERE lanes = 1 AND (id = @poolId OR root_id = @poolId) ORDER BY id", new { poolId }))).Select(lane => new PoolKeys(lane)).ToList();
+        var keys = known.FindAll(row => row.Lanes == 1).ConvertAll(lane => new PoolKeys(lane.Id));
 
         // Redis before and after SQL: if neither the queue nor the units moved in any lane, the two snapshots belong together.
         var before = await Task.WhenAll(keys.Select(LookAsync));
         var sql = await database.ReadAsync(async connection =>
         {
-            var rows = (await connection.QueryAsync<Pool>($"SELECT {Pool.Columns} FROM pools WHERE id = @poolId OR root_id = @poolId ORDER BY id", new { poolId })).AsList();
+            var rows = await RowsAsync(connection, poolId);
             return rows.Count == 0 ? null : await CountAsync(connection, rows.Find(row => row.Id == poolId)!, rows.FindAll(row => row.Lanes == 1));
         }, ReadFrom.Reader);
         if (sql is null)
@@ -105,6 +105,10 @@ public sealed class PoolAudit(Database database, RedisConnection redis, IEnumera
             Version: 1, poolId, pool.Title, time.GetUtcNow().UtcDateTime, verdict, pool.CapacityUnits, sql.AdjustmentUnits, sql.SoldUnits, sql.SoldUnits > holders ? 0 : holders - sql.SoldUnits,
             sql.ReleasedUnits, after.Left + sql.Lanes.Sum(lane => lane.SetAsideUnits - lane.SoldAsideUnits + lane.TakingUnits), after.Depth, after.Dead, sql.AcceptedClaims, sql.Orders, checks);
     }
+
+    // The pool's own row, and those of its lanes.
+    private static async Task<List<Pool>> RowsAsync(DbConnection connection, long poolId) =>
+        (await connection.QueryAsync<Pool>($"SELECT {Pool.Columns} FROM pools WHERE id = @poolId OR root_id = @poolId ORDER BY id", new { poolId })).AsList();
 
     private async Task<Counts> CountAsync(DbConnection connection, Pool pool, List<Pool> lanes)
     {

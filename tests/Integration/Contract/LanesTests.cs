@@ -43,7 +43,8 @@ public sealed class LanesTests(Engines engines)
         var users = UsersOf(lane: 2).Take((120 / each) + 1).ToList();
         var answers = await AskAsync(users[1..], async user => [await node.ClaimAsync(pool, User(user), each)]);
         Assert.All(answers, answer => Assert.Equal(ClaimOutcome.Accepted, answer.Outcome));
-        Assert.Equal((ClaimOutcome.SoldOut, 0), (await node.ClaimAsync(pool, User(users[0])) is var last ? last.Outcome : default, last.LeftUnits));
+        var last = await node.ClaimAsync(pool, User(users[0]));
+        Assert.Equal((ClaimOutcome.SoldOut, 0), (last.Outcome, last.LeftUnits));
         await node.DrainAsync();
         await AssertBalancedAsync(node, pool, 120);
     }
@@ -53,8 +54,9 @@ public sealed class LanesTests(Engines engines)
     {
         using var node = new PoolNode(await engines.OpenAsync(Engine.Garnet));
         var pool = await node.OpenPoolAsync(10, limit: 10, lanes: LaneCount);
-        Assert.Equal((ClaimOutcome.Accepted, 0), (await node.ClaimAsync(pool, "a", 9) is var got ? got.Outcome : default, 0));
-        Assert.Equal((ClaimOutcome.SoldOut, 1), (await node.ClaimAsync(pool, "b", 2) is var short2 ? short2.Outcome : default, short2.LeftUnits));
+        Assert.Equal(ClaimOutcome.Accepted, (await node.ClaimAsync(pool, "a", 9)).Outcome);
+        var tooMany = await node.ClaimAsync(pool, "b", 2);
+        Assert.Equal((ClaimOutcome.SoldOut, 1), (tooMany.Outcome, tooMany.LeftUnits));
         Assert.Equal(ClaimOutcome.Accepted, (await node.ClaimAsync(pool, "c")).Outcome);
         await node.DrainAsync();
         await AssertBalancedAsync(node, pool, 10);
@@ -112,7 +114,8 @@ public sealed class LanesTests(Engines engines)
         }
 
         // Nobody has the units now; also in the certificate they are neither sold nor lost.
-        Assert.Equal((Verdict.Settling, 40), (await node.Audit.RunAsync(pool) is { } audit ? audit.Verdict : default, (await node.Audit.RunAsync(pool))!.CapacityUnits));
+        var audit = (await node.Audit.RunAsync(pool))!;
+        Assert.Equal((Verdict.Settling, 40), (audit.Verdict, audit.CapacityUnits));
         if (rebuilt)
         {
             await node.Rebuilder.RebuildAsync(lanes[0].Id);

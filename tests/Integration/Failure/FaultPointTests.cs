@@ -23,23 +23,7 @@ public sealed class FaultPointTests(ITestOutputHelper output)
     [InlineData("queue.peeked", 3)]
     [InlineData("queue.committed", 1)] // SQL has the batch, and the queue still has it too
     [InlineData("queue.committed", 3)]
-    public async Task Server_KilledAtFaultPoint_KeepsEveryAcknowledgedClaim(string point, int pass)
-    {
-        await using var server = await SluiceServer.StartAsync(Settings, environment: Drills.Fault(point, "kill", pass));
-        var buyers = await Rush.BuyersAsync(server, Buyers);
-        var ledger = new Ledger(await server.OpenSaleAsync(Stock), Stock);
-        using var rush = new Rush(server, ledger, buyers);
-        using var stop = new CancellationTokenSource(Patience);
-        await rush.PressAsync(stop.Token);
-        await server.Process.WaitAsync(Patience);
-        var before = ledger.Count;
-
-        await server.BeginAsync();
-        await rush.SettleAsync();
-        var audited = await ledger.AuditAsync(server);
-        Assert.Equal(Stock, audited.Sold);
-        output.WriteLine($"{point} {pass}: {before} acknowledged before the kill, {ledger.Count} in the end, 0 lost");
-    }
+    public Task Server_KilledAtFaultPoint_KeepsEveryAcknowledgedClaim(string point, int pass) => KillAtAsync(point, pass, Buyers, lanes: 1, _ => true);
 
     // All buyers are of one lane: it fetches what the others have.
     [Theory]
@@ -47,23 +31,8 @@ public sealed class FaultPointTests(ITestOutputHelper output)
     [InlineData("lane.taken", 1)] // it has, and no lane has it
     [InlineData("lane.taken", 3)]
     [InlineData("lane.given", 1)] // the other lane has it in SQL, and Redis does not know yet
-    public async Task Server_KilledWhileUnitsMoveBetweenLanes_HidesThemForAMomentAndDoublesNone(string point, int pass)
-    {
-        await using var server = await SluiceServer.StartAsync(Settings, environment: Drills.Fault(point, "kill", pass));
-        var buyers = (await Rush.BuyersAsync(server, 4 * Buyers)).Where(buyer => Lanes.Of(buyer.User, lanes: 4) == 1).ToList();
-        var ledger = new Ledger(await server.OpenSaleAsync(Stock, lanes: 4), Stock);
-        using var rush = new Rush(server, ledger, buyers);
-        using var stop = new CancellationTokenSource(Patience);
-        await rush.PressAsync(stop.Token);
-        await server.Process.WaitAsync(Patience);
-        var before = ledger.Count;
-
-        await server.BeginAsync();
-        await rush.SettleAsync();
-        var audited = await ledger.AuditAsync(server);
-        Assert.Equal(Stock, audited.Sold);
-        output.WriteLine($"{point} {pass}: {before} acknowledged before the kill, {ledger.Count} in the end, 0 lost");
-    }
+    public Task Server_KilledWhileUnitsMoveBetweenLanes_HidesThemForAMomentAndDoublesNone(string point, int pass) =>
+        KillAtAsync(point, pass, 4 * Buyers, lanes: 4, buyer => Lanes.Of(buyer.User, lanes: 4) == 1);
 
     [Theory]
     [InlineData(1)]
@@ -142,5 +111,23 @@ public sealed class FaultPointTests(ITestOutputHelper output)
         var audited = await ledger.AuditAsync(server);
         Assert.Equal(Stock, audited.Sold);
         output.WriteLine($"seed {Drills.Seed}: killed 7 times while starting; {ledger.Count} acknowledged, 0 lost");
+    }
+
+    private async Task KillAtAsync(string point, int pass, int count, int lanes, Func<Buyer, bool> asks)
+    {
+        await using var server = await SluiceServer.StartAsync(Settings, environment: Drills.Fault(point, "kill", pass));
+        var buyers = (await Rush.BuyersAsync(server, count)).Where(asks).ToList();
+        var ledger = new Ledger(await server.OpenSaleAsync(Stock, lanes: lanes), Stock);
+        using var rush = new Rush(server, ledger, buyers);
+        using var stop = new CancellationTokenSource(Patience);
+        await rush.PressAsync(stop.Token);
+        await server.Process.WaitAsync(Patience);
+        var before = ledger.Count;
+
+        await server.BeginAsync();
+        await rush.SettleAsync();
+        var audited = await ledger.AuditAsync(server);
+        Assert.Equal(Stock, audited.Sold);
+        output.WriteLine($"{point} {pass}: {before} acknowledged before the kill, {ledger.Count} in the end, 0 lost");
     }
 }
