@@ -7,6 +7,7 @@ using Sluice.Modules;
 using Sluice.Operations.LoadBalancer;
 using Sluice.Operations.Nodes;
 using Sluice.Platform.Admission;
+using Sluice.Platform.Cache;
 using Sluice.Platform.Hosting;
 using Sluice.Platform.Http;
 using Sluice.Platform.Pools;
@@ -21,10 +22,11 @@ internal sealed class Node : IAsyncDisposable
 {
     private readonly Database database;
     private readonly RedisConnection redis;
+    private readonly CacheTiers tiers;
     private readonly ILoggerFactory engineLogs;
 
-    private Node(Settings settings, IReadOnlyList<IModule> modules, Database database, RedisConnection redis, ILoggerFactory engineLogs, WebApplication app) =>
-        (Settings, Modules, this.database, this.redis, this.engineLogs, App) = (settings, modules, database, redis, engineLogs, app);
+    private Node(Settings settings, IReadOnlyList<IModule> modules, Database database, RedisConnection redis, CacheTiers tiers, ILoggerFactory engineLogs, WebApplication app) =>
+        (Settings, Modules, this.database, this.redis, this.tiers, this.engineLogs, App) = (settings, modules, database, redis, tiers, engineLogs, app);
 
     public Settings Settings { get; }
 
@@ -32,7 +34,7 @@ internal sealed class Node : IAsyncDisposable
 
     public WebApplication App { get; }
 
-    public string Engines => $"{redis.Describe}; {database.Describe}{(Brokers is { } brokers ? $"; {brokers.Describe}" : "")}";
+    public string Engines => $"{redis.Describe}; {database.Describe}{tiers.Describe}{(Brokers is { } brokers ? $"; {brokers.Describe}" : "")}";
 
     // Null on a node that is no worker, or whose workers read the log.
     private Brokers? Brokers => App.Services.GetService<Brokers>();
@@ -45,6 +47,7 @@ internal sealed class Node : IAsyncDisposable
         ["Sql"] = typeof(SqlOptions),
         ["Pools"] = typeof(PoolsOptions),
         ["WriteQueue"] = typeof(WriteQueueOptions),
+        ["Cache"] = typeof(CacheOptions),
         ["Admission"] = typeof(AdmissionOptions),
         ["Nodes"] = typeof(NodesOptions),
         ["Nginx"] = typeof(NginxOptions),
@@ -81,21 +84,28 @@ internal sealed class Node : IAsyncDisposable
         // The engines are opened before there is an application, and outlive it.
         var engineLogs = LoggerFactory.Create(logging => ToStandardError(logging).SetMinimumLevel(LogLevel.Error).AddFilter("Sluice", LogLevel.Information));
         var database = new Database(settings.Get<SqlOptions>(), node.Data);
-        RedisConnection redis;
+        RedisConnection? redis = null;
+        CacheTiers tiers;
         try
         {
             Migrations.Run(database, typeof(Database).Assembly, typeof(ModuleList).Assembly);
             redis = await RedisConnection.OpenAsync(settings.Get<RedisOptions>(), node.Data, engineLogs, replicated);
+            tiers = await CacheTiers.OpenAsync(settings.Get<CacheOptions>(), redis, node.Data, engineLogs, TimeProvider.System);
         }
         catch
         {
+            if (redis is not null)
+            {
+                await redis.DisposeAsync();
+            }
+
             database.Dispose();
             engineLogs.Dispose();
             throw;
         }
 
         Configure(builder, settings, node);
-        builder.Services.AddPlatform(node, database, redis);
+        builder.Services.AddPlatform(node, database, redis, tiers);
         foreach (var options in settings.All.Where(options => options is not NodeOptions))
         {
             builder.Services.AddSingleton(options.GetType(), options);
@@ -136,7 +146,7 @@ internal sealed class Node : IAsyncDisposable
         var app = builder.Build();
         app.Lifetime.ApplicationStopping.Register(app.Services.GetRequiredService<ClaimWaiters>().StopWaiting);
         Map(app, node, proxies, modules);
-        var opened = new Node(settings, modules, database, redis, engineLogs, app);
+        var opened = new Node(settings, modules, database, redis, tiers, engineLogs, app);
         if (opened.Brokers is { } brokers)
         {
             try
@@ -156,6 +166,7 @@ internal sealed class Node : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await App.DisposeAsync();
+        await tiers.DisposeAsync();
         await redis.DisposeAsync();
         database.Dispose();
         engineLogs.Dispose();

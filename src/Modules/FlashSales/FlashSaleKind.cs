@@ -25,5 +25,7 @@ internal sealed class FlashSaleKind(PlacedOrders orders) : IPoolKind
         await orders.PlaceAsync(transaction, known, claims);
     }
 
+    public Task WrittenAsync(IReadOnlyList<Claim> claims) => orders.ShowAsync(claims.Select(claim => claim.UserId));
+
     public Task<IReadOnlyList<AuditCheck>> AuditAsync(DbConnection snapshot, long poolId, IReadOnlyList<long> lanes) => PlacedOrders.AuditAsync(snapshot, poolId, lanes);
 }

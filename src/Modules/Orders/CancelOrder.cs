@@ -5,6 +5,7 @@ using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Sluice.Modules.Orders.Contracts;
+using Sluice.Platform.Cache;
 using Sluice.Platform.Hosting;
 using Sluice.Platform.Http;
 using Sluice.Platform.Pools;
@@ -42,31 +43,36 @@ internal static class CancelOrder
 }
 
 /// <summary>Ends pending orders and gives their units back: the order, the claim and the release in one transaction, then Redis.</summary>
-internal sealed partial class CloseOrder(Database database, Releases releases, ILogger<CloseOrder> log)
+internal sealed partial class CloseOrder(Database database, Releases releases, CacheChanges changes, ILogger<CloseOrder> log)
 {
     /// <summary>Only orders that are still pending are closed: payment and cancellation race for one guarded row each, and one of them wins.</summary>
     /// <returns>How many were closed.</returns>
     public async Task<int> RunAsync(IReadOnlyList<long> orderIds, OrderState to)
     {
         // May run again: an order that was closed is not pending any more, and is passed over.
-        var closed = await database.WriteAsync(
+        var shown = await database.WriteAsync(
             async transaction =>
             {
                 var connection = transaction.Connection!;
-                var ids = (await connection.QueryAsync<long>(
-                    $"SELECT id FROM orders WHERE id IN @orderIds AND state = @pending ORDER BY id{Dialect.ForUpdate(transaction)}",
+                var pending = (await connection.QueryAsync<(long Id, string UserId)>(
+                    $"SELECT id, user_id FROM orders WHERE id IN @orderIds AND state = @pending ORDER BY id{Dialect.ForUpdate(transaction)}",
                     new { orderIds = SqlList.Of(orderIds), pending = OrderState.Pending },
                     transaction)).AsList();
+                var ids = pending.ConvertAll(order => order.Id);
                 await connection.ExecuteAsync("UPDATE orders SET state = @to WHERE id IN @ids", new { ids = SqlList.Of(ids), to }, transaction);
                 var released = await releases.ReleaseAsync(transaction, ids);
+                List<CacheKey> pages = [.. pending.Select(order => order.UserId).Distinct(StringComparer.Ordinal).Select(OrderPages.KeyOf)];
+                await CacheChanges.AddAsync(transaction, pages);
                 return released.Count == ids.Count
-                    ? ids.Count
+                    ? (Closed: ids.Count, Pages: pages)
                     : throw new InvalidOperationException($"Of {ids.Count} pending orders only {released.Count} had a confirmed claim.");
             },
             LostCommit.RunAgain);
+        var closed = shown.Closed;
         if (closed > 0)
         {
             FaultPoints.Reach("release.committed");
+            await changes.TellAsync(shown.Pages);
             try
             {
                 await releases.ReturnPendingAsync();

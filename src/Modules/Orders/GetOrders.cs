@@ -12,16 +12,16 @@ namespace Sluice.Modules.Orders;
 /// <summary><c>GET /v1/orders</c>, <c>GET /v1/orders/{id}</c>: the caller's own, newest first; the cursor is the last id seen.</summary>
 internal static class GetOrders
 {
-    private const int PageDefault = 40, PageMax = 100;
+    private const int PageDefault = OrderPages.OrdersDefault, PageMax = 100;
 
     public static void Map(IEndpointRouteBuilder routes)
     {
         routes.MapGet("/v1/orders", ListAsync).For(AccessRule.User).WithTags("Orders").WithSummary("The caller's orders, newest first").Produces<Page<OrderView>>()
-            .TakesQuery("limit", $"1 to {PageMax}; {PageDefault} unless given.", "40").TakesQuery("cursor", "What nextCursor said.", "236126107336710912");
+            .TakesQuery("limit", $"1 to {PageMax}; {PageDefault} unless given.", "40").TakesQuery("cursor", "What nextCursor said.", "236126107336710912").IsVersioned();
         routes.MapGet("/v1/orders/{id}", GetAsync).For(AccessRule.User).WithTags("Orders").WithSummary("One order of the caller").Produces<OrderView>();
     }
 
-    private static async Task<IResult> ListAsync(HttpContext context, Database database)
+    private static async Task<IResult> ListAsync(HttpContext context, Database database, OrderPages pages)
     {
         var query = context.Request.Query;
         var (limits, cursors) = (query["limit"], query["cursor"]);
@@ -37,12 +37,21 @@ internal static class GetOrders
             return Problem.Invalid("'cursor' is what 'nextCursor' said.");
         }
 
-        var orders = (await database.ReadAsync(connection => connection.QueryAsync<Order>(
-            $"SELECT {Order.Columns} FROM orders WHERE id IN (SELECT id FROM claims WHERE user_id = @user AND id < @before) ORDER BY id DESC LIMIT @count",
-            new { user = context.UserId(), before, count = limit + 1 }), ReadFrom.Reader)).AsList();
-        var more = orders.Count > limit;
-        var items = orders.Take(limit).Select(order => order.ToView()).ToList();
-        return Results.Json(new Page<OrderView>(items, more ? items[^1].Id : null), OrdersJson.Default.PageOrderView);
+        var user = context.UserId();
+        if (limit != PageDefault || before != long.MaxValue)
+        {
+            return Results.Json(await database.ReadAsync(connection => OrderPages.ReadAsync(connection, user, before, limit), ReadFrom.Reader), OrdersJson.Default.PageOrderView);
+        }
+
+        // Who has this version already causes no more than a look at it.
+        var known = Versioned.KnownVersion(context.Request);
+        if (known > 0 && await pages.IsUnchangedAsync(user, known))
+        {
+            return Versioned.Unchanged(context, known);
+        }
+
+        var first = await pages.FirstAsync(user, known);
+        return Versioned.Answer(context, first.Version, first.Json!);
     }
 
     private static async Task<IResult> GetAsync(string id, HttpContext context, Database database) =>

@@ -22,8 +22,10 @@ public sealed class OrdersModule : IModule
     {
         services.AddSingleton<PlacedOrders>();
         services.AddSingleton<CloseOrder>();
+        services.AddSingleton<OrderPages>();
         services.AddSingleton(provider => new PayOrder(
             provider.GetRequiredService<Platform.Sql.Database>(),
+            provider.GetRequiredService<Platform.Cache.CacheChanges>(),
             KeyFiles.LoadOrCreate(Path.Combine(provider.GetRequiredService<NodeOptions>().Data, "payment.key"), KeyFiles.NewSecret),
             provider.GetRequiredService<TimeProvider>()));
     }

@@ -10,6 +10,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Sluice.Modules.Orders.Contracts;
+using Sluice.Platform.Cache;
 using Sluice.Platform.Http;
 using Sluice.Platform.Sql;
 
@@ -24,7 +25,7 @@ public sealed record PaymentAnswer(string Outcome, OrderView Order);
 /// <c>POST /v1/orders/{id}/pay</c>: the payment provider says that money came. Signed, idempotent by payment id; the payment row and the order's change are one transaction.
 /// Money for an order that can no longer be paid is recorded as a refund that is due: it is never lost and never pays twice.
 /// </summary>
-internal sealed class PayOrder(Database database, string secret, TimeProvider time)
+internal sealed class PayOrder(Database database, CacheChanges changes, string secret, TimeProvider time)
 {
     private const int BodyBytesMax = 4_096;
 
@@ -83,23 +84,28 @@ internal sealed class PayOrder(Database database, string secret, TimeProvider ti
     private async Task<IResult> ApplyAsync(long orderId, string paymentId, long amountCents, string currency)
     {
         // May run again: it finds its own payment by the payment's id.
-        var (problem, outcome) = await database.WriteAsync(transaction => ApplyAsync(transaction, orderId, paymentId, amountCents, currency), LostCommit.RunAgain);
+        var (problem, outcome, buyer) = await database.WriteAsync(transaction => ApplyAsync(transaction, orderId, paymentId, amountCents, currency), LostCommit.RunAgain);
+        if (buyer is not null)
+        {
+            await changes.TellAsync([OrderPages.KeyOf(buyer)]);
+        }
+
         return problem ?? Results.Json(new PaymentAnswer(outcome, (await PlacedOrders.FindAsync(database, orderId))!), OrdersJson.Default.PaymentAnswer);
     }
 
-    private async Task<(Problem? Problem, string Outcome)> ApplyAsync(DbTransaction transaction, long orderId, string paymentId, long amountCents, string currency)
+    private async Task<(Problem? Problem, string Outcome, string? Buyer)> ApplyAsync(DbTransaction transaction, long orderId, string paymentId, long amountCents, string currency)
     {
         var connection = transaction.Connection!;
         // Locked: the same callback, twice at once, is one after the other. (The same payment for two orders at once meets the payment's primary key, and looks again.)
         var order = await connection.QuerySingleOrDefaultAsync<Order?>($"SELECT {Order.Columns} FROM orders WHERE id = @orderId{Dialect.ForUpdate(transaction)}", new { orderId }, transaction);
         if (order is null)
         {
-            return (Problem.NotFound("order"), "");
+            return (Problem.NotFound("order"), "", null);
         }
 
         if (order.AmountCents != amountCents || order.Currency != currency)
         {
-            return (new Problem(422, "amount-mismatch", "Not the amount of this order", "The amount or the currency is not the order's; nothing was recorded."), "");
+            return (new Problem(422, "amount-mismatch", "Not the amount of this order", "The amount or the currency is not the order's; nothing was recorded."), "", null);
         }
 
         var before = await connection.QuerySingleOrDefaultAsync<(long OrderId, long Outcome)?>(
@@ -107,8 +113,8 @@ internal sealed class PayOrder(Database database, string secret, TimeProvider ti
         if (before is { } known)
         {
             return known.OrderId == orderId
-                ? (null, (PaymentOutcome)known.Outcome == PaymentOutcome.Applied ? "already-applied" : "refund-due")
-                : (new Problem(422, "payment-of-another-order", "Payment used before", "This paymentId belongs to another order; nothing was recorded."), "");
+                ? (null, (PaymentOutcome)known.Outcome == PaymentOutcome.Applied ? "already-applied" : "refund-due", null)
+                : (new Problem(422, "payment-of-another-order", "Payment used before", "This paymentId belongs to another order; nothing was recorded."), "", null);
         }
 
         // The guard decides the race with cancel and expiry.
@@ -121,7 +127,12 @@ internal sealed class PayOrder(Database database, string secret, TimeProvider ti
             "INSERT INTO payments (payment_id, order_id, amount_cents, currency, outcome, received_at) VALUES (@paymentId, @orderId, @amountCents, @currency, @outcome, @now)",
             new { paymentId, orderId, amountCents, currency, now, outcome = paid ? PaymentOutcome.Applied : PaymentOutcome.RefundDue },
             transaction);
-        return (null, paid ? "applied" : "refund-due");
+        if (paid)
+        {
+            await CacheChanges.AddAsync(transaction, [OrderPages.KeyOf(order.UserId)]);
+        }
+
+        return (null, paid ? "applied" : "refund-due", paid ? order.UserId : null);
     }
 
     /// <summary>The header for a body, as a payment provider makes it.</summary>

@@ -1,6 +1,7 @@
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Sluice.Platform.Admission;
+using Sluice.Platform.Cache;
 using Sluice.Platform.Http;
 using Sluice.Platform.Pools;
 using Sluice.Platform.Redis;
@@ -12,13 +13,18 @@ namespace Sluice.Platform.Hosting;
 /// <summary>Composes the building blocks. The options objects, the database and the Redis connection are opened before, so that a start that cannot work says so at once.</summary>
 public static class PlatformServices
 {
-    public static void AddPlatform(this IServiceCollection services, NodeOptions node, Database database, RedisConnection redis)
+    public static void AddPlatform(this IServiceCollection services, NodeOptions node, Database database, RedisConnection redis, CacheTiers tiers)
     {
         services.AddSingleton(node);
         services.AddSingleton(database);
         services.AddSingleton(redis);
+        services.AddSingleton(tiers);
         services.AddSingleton(TimeProvider.System);
         services.AddSingleton(provider => new ClaimIds(node.NodeId, provider.GetRequiredService<TimeProvider>()));
+
+        services.AddSingleton<CacheChanges>();
+        services.AddSingleton<TieredCache>();
+        services.AddHostedService(provider => provider.GetRequiredService<CacheChanges>());
 
         services.AddSingleton<PoolMetrics>();
         services.AddSingleton<QueueSignal>();

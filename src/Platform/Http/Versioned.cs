@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Globalization;
 using Microsoft.AspNetCore.Http;
 
 namespace Sluice.Platform.Http;
@@ -6,15 +7,36 @@ namespace Sluice.Platform.Http;
 /// <summary>Answers with an <c>ETag</c>: who has this version already gets 304 and no body.</summary>
 public static class Versioned
 {
-    private static readonly IResult Unchanged = new NotModified();
+    private static readonly IResult NothingNew = new NotModified();
+
+    /// <summary>The version that the caller says it has, 0 when it names none: of several in <c>If-None-Match</c> the first, for answers whose tag is a number.</summary>
+    public static long KnownVersion(HttpRequest request) =>
+        request.Headers.IfNoneMatch is [{ Length: <= 30 } header] && header.AsSpan().Trim() is var tag && (tag.StartsWith("W/") ? tag[2..] : tag) is ['"', .. var number, '"'] &&
+        long.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out var version) ? version : 0;
+
+    /// <summary>The answer for somebody who has this version.</summary>
+    public static IResult Unchanged(HttpContext context, long version)
+    {
+        Head(context.Response, Tag(version));
+        return NothingNew;
+    }
+
+    /// <summary>The answer in this version, or 304 for somebody who has it.</summary>
+    public static IResult Answer(HttpContext context, long version, byte[] json) => Answer(context, Tag(version), json);
 
     /// <param name="etag">Quoted, as it goes over the wire.</param>
     public static IResult Answer(HttpContext context, string etag, byte[] json)
     {
-        var response = context.Response;
+        Head(context.Response, etag);
+        return Matches(context.Request.Headers.IfNoneMatch, etag) ? NothingNew : new Json(json);
+    }
+
+    private static string Tag(long version) => string.Create(CultureInfo.InvariantCulture, $"\"{version}\"");
+
+    private static void Head(HttpResponse response, string etag)
+    {
         response.Headers.ETag = etag;
         response.Headers.CacheControl = "no-cache";
-        return Matches(context.Request.Headers.IfNoneMatch, etag) ? Unchanged : new Json(json);
     }
 
     // A list of quoted tags, or *. Weak and strong are one: a tag names the content, not its bytes.

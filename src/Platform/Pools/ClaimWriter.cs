@@ -32,6 +32,9 @@ public sealed partial class ClaimWriter(
     // Claims of a batch that was not written because its pool was rebuilt meanwhile, until it is known where they are. Bounded by one batch for each pool and drain.
     private readonly ConcurrentDictionary<long, IReadOnlyList<Claim>> inHand = new();
 
+    // What kind of pool each is that was written here. Bounded by the pools that exist.
+    private readonly ConcurrentDictionary<long, IPoolKind> kindOf = new();
+
     // Pools that had something in their queue since all were looked at.
     private readonly ConcurrentDictionary<long, bool> busy = new();
 
@@ -154,9 +157,7 @@ public sealed partial class ClaimWriter(
             return false;
         }
 
-        journal.Forget(poolId, claims.Select(claim => claim.Id));
-        waiters.Announce(claims);
-        metrics.Committed(claims.Count - rejected, rejected);
+        await TellAsync(poolId, claims, rejected);
         if (rejected > 0)
         {
             // Redis sold what SQL does not have: it forgot something. Nothing more is sold until it was rebuilt.
@@ -184,16 +185,17 @@ public sealed partial class ClaimWriter(
             return;
         }
 
+        await TellAsync(poolId, claims, rejected);
+    }
+
+    /// <summary>Tells the module, those who wait, and the metrics of claims that are committed. The module first: who hears of a claim finds it in what the module shows.</summary>
+    /// <exception cref="DependencyUnavailableException">The module could not be told: call again.</exception>
+    internal async Task TellAsync(long poolId, List<Claim> claims, int rejected)
+    {
+        await kindOf[poolId].WrittenAsync(claims);
         journal.Forget(poolId, claims.Select(claim => claim.Id));
         waiters.Announce(claims);
         metrics.Committed(claims.Count - rejected, rejected);
-    }
-
-    /// <summary>Tells those who wait, and the metrics, of claims that another one's transaction has written.</summary>
-    internal void Announce(List<Claim> claims)
-    {
-        waiters.Announce(claims);
-        metrics.Committed(claims.Count, 0);
     }
 
     /// <summary>Brings claims back that Redis has forgotten, as far as there is room; what finds none is recorded as rejected. Idempotent.</summary>
@@ -235,6 +237,7 @@ public sealed partial class ClaimWriter(
         var connection = transaction.Connection!;
         // The pool's row first, and until the commit: capacity, count, places and generation stay what they are now, and of two workers one waits here.
         var pool = await connection.QuerySingleAsync<Pool>($"SELECT {Pool.Columns} FROM pools WHERE id = @poolId{Dialect.ForUpdate(transaction)}", new { poolId }, transaction);
+        kindOf[poolId] = kinds[pool.Kind];
         if (generation is { } known && pool.Generation != known)
         {
             return null;
@@ -337,7 +340,7 @@ public sealed partial class ClaimWriter(
             throw new InvalidOperationException($"Pool {pool.Id} has no room for {units} units.");
         }
 
-        await kinds[pool.Kind].WriteAsync(transaction, pool.RootId ?? pool.Id, fresh);
+        await kindOf[pool.Id].WriteAsync(transaction, pool.RootId ?? pool.Id, fresh);
     }
 
     private Task<HashSet<long>> InsertAsync(DbTransaction transaction, List<Claim> claims, long now, Func<Claim, int?>? ordinal = null) =>

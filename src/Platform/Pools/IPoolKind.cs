@@ -14,6 +14,12 @@ public interface IPoolKind
     /// <param name="poolId">The pool; the claims name the lane that they are in.</param>
     Task WriteAsync(DbTransaction transaction, long poolId, IReadOnlyList<Claim> claims);
 
+    /// <summary>
+    /// These claims are committed, now or by somebody before: whoever is told so next must find them in whatever the module shows. Called again until it went well; the queue lets go of the claims after it.
+    /// </summary>
+    /// <exception cref="Hosting.DependencyUnavailableException">Not now: call again.</exception>
+    Task WrittenAsync(IReadOnlyList<Claim> claims);
+
     /// <summary>The module's own checks for the certificate, on the snapshot that the other checks see.</summary>
     /// <param name="lanes">What the pool's claims are in: its lanes, or the pool itself.</param>
     Task<IReadOnlyList<AuditCheck>> AuditAsync(DbConnection snapshot, long poolId, IReadOnlyList<long> lanes);

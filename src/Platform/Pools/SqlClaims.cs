@@ -107,7 +107,11 @@ public sealed class SqlClaims(Database database, ClaimWriter writer, PoolMetrics
 
         // May run again: a claim that the first run has written is found by its id.
         var (answers, written) = await database.WriteAsync(transaction => AskAsync(transaction, poolId, admitted), LostCommit.RunAgain);
-        writer.Announce(written);
+        if (written.Count > 0)
+        {
+            await writer.TellAsync(poolId, written, rejected: 0);
+        }
+
         for (var i = 0; i < admitted.Count; i++)
         {
             metrics.AnsweredBySql(answers[i]?.Outcome, 1);

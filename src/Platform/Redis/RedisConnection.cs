@@ -159,6 +159,12 @@ public sealed class RedisConnection : IAsyncDisposable
         }
     }
 
+    /// <summary>Deletes keys, whether they are there or not: one call for all of them, in a Redis Cluster one for each, all at once.</summary>
+    /// <exception cref="DependencyUnavailableException">Perhaps not all of them are deleted.</exception>
+    public Task DropAsync(RedisKey[] keys) => keys.Length == 0 ? Task.CompletedTask
+        : options.Form == RedisForm.Cluster ? Task.WhenAll(keys.Select(key => GuardAsync(key, db => db.KeyDeleteAsync(key, CommandFlags.DemandMaster))))
+        : GuardAsync(keys[0], db => db.KeyDeleteAsync(keys, CommandFlags.DemandMaster));
+
     /// <summary>Runs a script: EVALSHA, and once with the text where the server does not know it yet (it was then not executed, so this is safe).</summary>
     /// <exception cref="DependencyUnavailableException">Redis is down, slow or refuses writes; whether the script ran is unknown.</exception>
     public Task<RedisResult> RunScriptAsync(RedisScript script, RedisKey[] keys, RedisValue[] arguments) => GuardAsync(keys[0], async db =>

@@ -212,6 +212,8 @@ internal sealed class PoolNode : IDisposable
 
         public Task WriteAsync(DbTransaction transaction, long poolId, IReadOnlyList<Claim> claims) => Task.CompletedTask;
 
+        public Task WrittenAsync(IReadOnlyList<Claim> claims) => Task.CompletedTask;
+
         public Task<IReadOnlyList<AuditCheck>> AuditAsync(DbConnection snapshot, long poolId, IReadOnlyList<long> lanes) => Task.FromResult<IReadOnlyList<AuditCheck>>([]);
     }
 }

@@ -1,5 +1,6 @@
 using System.Data.Common;
 using Dapper;
+using Sluice.Platform.Cache;
 using Sluice.Platform.Pools;
 using Sluice.Platform.Sql;
 
@@ -10,7 +11,7 @@ namespace Sluice.Modules.Orders.Contracts;
 public sealed record OrderTerms(long SaleId, string Sku, string Title, long PriceCents, string Currency, TimeSpan PaymentTimeout);
 
 /// <summary>Places orders for claims, and proves that each claim has its order.</summary>
-public sealed class PlacedOrders(TimeProvider time)
+public sealed class PlacedOrders(CacheChanges changes, TimeProvider time)
 {
     private readonly BatchInsert insertOrders = new(
         "orders", "id", "sale_id", "user_id", "sku", "title", "units", "price_cents", "currency", "state", "created_at", "pay_by");
@@ -35,6 +36,10 @@ public sealed class PlacedOrders(TimeProvider time)
             _ => payBy,
         });
     }
+
+    /// <summary>These users have new orders, committed: the next look at their list shows them.</summary>
+    /// <exception cref="Platform.Hosting.DependencyUnavailableException">Neither the caches nor SQL could be told: call again.</exception>
+    public Task ShowAsync(IEnumerable<string> userIds) => changes.TellUnnotedAsync([.. userIds.Distinct(StringComparer.Ordinal).Select(OrderPages.KeyOf)]);
 
     /// <summary>One order, or null when there is none (yet).</summary>
     public static async Task<OrderView?> FindAsync(Database database, long orderId) => (await database.ReadAsync(connection =>

@@ -1,0 +1,205 @@
+using System.Diagnostics;
+using System.Diagnostics.Metrics;
+using Microsoft.Extensions.Caching.Memory;
+using Sluice.Platform.Hosting;
+using Sluice.Platform.Sql;
+using ZiggyCreatures.Caching.Fusion;
+
+namespace Sluice.Platform.Cache;
+
+/// <summary>
+/// Answers from the nearest place that has them: this node's memory (what all users see alike), what nodes share, SQL. However many ask a node for the same at once, one of them reads it.
+/// README.md in this folder numbers the steps and says why nobody sees an older answer after a newer one.
+/// </summary>
+public sealed class TieredCache : IDisposable
+{
+    /// <summary>An entry's own share of memory, beside its JSON and its key.</summary>
+    private const int EntryBytes = 256;
+
+    private const int TriesMax = 3;
+
+    private readonly CacheTiers tiers;
+    private readonly CacheChanges changes;
+    private readonly CacheOptions options;
+    private readonly TimeProvider time;
+    private readonly MemoryCache memory;
+    private readonly FusionCache fusion;
+    private readonly FusionCacheEntryOptions kept, passing;
+    private readonly Turns loads;
+    private readonly Meter meter = new(Pools.PoolMetrics.MeterName);
+    private readonly Counter<long> reads, bytes, failures;
+    private readonly Histogram<double> age;
+
+    public TieredCache(CacheTiers tiers, CacheChanges changes, CacheOptions options, TimeProvider time)
+    {
+        (this.tiers, this.changes, this.options, this.time) = (tiers, changes, options, time);
+        memory = new MemoryCache(new MemoryCacheOptions { SizeLimit = options.ProcessMiBMax * 1024L * 1024, TrackStatistics = true });
+        kept = new FusionCacheEntryOptions(options.ProcessAge)
+        {
+            Size = EntryBytes,
+
+            // What is often asked for is read anew before it is too old, while everybody still gets the old one: it is never missed.
+            EagerRefreshThreshold = 0.8f,
+            IsFailSafeEnabled = true,
+            FailSafeMaxDuration = options.StaleMax,
+            FailSafeThrottleDuration = TimeSpan.FromSeconds(1),
+        };
+        passing = new FusionCacheEntryOptions(options.ProcessAge) { Size = EntryBytes, SkipMemoryCacheRead = true, SkipMemoryCacheWrite = true };
+        fusion = new FusionCache(new FusionCacheOptions { DisableTagging = true, DefaultEntryOptions = kept }, memory);
+        loads = new Turns(options.LoadsAtOnceMax, options.LoadsAtOnceMax * 8, "to read what is kept nowhere");
+        reads = meter.CreateCounter<long>("sluice_cache_reads", description: "Answers, by the tier they came from: process, shared, sql, version (unchanged, nothing loaded)");
+        bytes = meter.CreateCounter<long>("sluice_cache_bytes", unit: "By", description: "JSON bytes of these answers");
+        failures = meter.CreateCounter<long>("sluice_cache_shared_failures", description: "Times that what nodes share could not be asked");
+        age = meter.CreateHistogram<double>("sluice_cache_age_seconds", unit: "s", description: "How long ago an answer from memory was read");
+        meter.CreateObservableGauge("sluice_cache_process_bytes", () => memory.GetCurrentStatistics()?.CurrentEstimatedSize ?? 0, unit: "By", description: "Memory for answers");
+    }
+
+    /// <summary>The answer under a key.</summary>
+    /// <param name="load">Reads it from SQL, as it is at this moment or later: at the writer or with <see cref="ReadFrom.Reader"/>. May run more than once.</param>
+    /// <param name="known">The version that the caller has seen, 0 = none: what is older than that is not given.</param>
+    /// <exception cref="DependencyUnavailableException">It is kept nowhere, and SQL cannot be asked now or too many ask.</exception>
+    public async ValueTask<CachedAnswer> GetAsync(CacheKey key, Func<Task<CachedAnswer>> load, long known = 0)
+    {
+        var inMemory = !key.IsPrivate || tiers.IsAlone;
+        for (var tries = 1; tries <= TriesMax; tries++)
+        {
+            // Step 1: this node's memory.
+            if (inMemory && await fusion.TryGetAsync<CachedAnswer>(key.Name, kept) is { HasValue: true, Value: var near } && IsGood(near))
+            {
+                near.Count();
+                Told(near, "process");
+                age.Record(time.GetElapsedTime(near.AsOf).TotalSeconds);
+                return near;
+            }
+
+            // Steps 2 and 3, by one for all who ask meanwhile.
+            var answer = await fusion.GetOrSetAsync<CachedAnswer>(key.Name, (context, _) => ReadAsync(key, load, context), inMemory ? kept : passing);
+
+            // Step 4: something has changed since it was begun to be read. Whoever comes now must not see it, so it goes, and is read again.
+            if (IsGood(answer))
+            {
+                return answer;
+            }
+
+            await fusion.ExpireAsync(key.Name, kept);
+        }
+
+        return await LoadAsync(load);
+
+        bool IsGood(CachedAnswer answer) => !changes.IsOutdated(key, answer.AsOf) && (answer.Version >= known || time.GetElapsedTime(answer.AsOf) < KnownGrace);
+    }
+
+    // A version that nobody has ever seen does not send every request to SQL.
+    private static TimeSpan KnownGrace => TimeSpan.FromMilliseconds(100);
+
+    /// <summary>True when this version is still the newest, found out without loading the answer. False: it is not, or it takes a look at the answer to know.</summary>
+    public async ValueTask<bool> IsUnchangedAsync(CacheKey key, long version)
+    {
+        if (key.IsPrivate && !tiers.IsAlone && tiers.Shared is { } shared)
+        {
+            try
+            {
+                if (await shared.VersionAsync(key.Name) == version)
+                {
+                    reads.Add(1, new KeyValuePair<string, object?>("tier", "version"));
+                    return true;
+                }
+            }
+            catch (DependencyUnavailableException)
+            {
+                failures.Add(1);
+            }
+        }
+
+        return false;
+    }
+
+    public void Dispose()
+    {
+        fusion.Dispose();
+        memory.Dispose();
+        loads.Dispose();
+        meter.Dispose();
+    }
+
+    private async Task<CachedAnswer> ReadAsync(CacheKey key, Func<Task<CachedAnswer>> load, FusionCacheFactoryExecutionContext<CachedAnswer> context)
+    {
+        var asOf = time.GetTimestamp();
+
+        // Step 2: what nodes share.
+        string? lease = null;
+        CachedAnswer? answer = null;
+        if (tiers.Shared is { } shared)
+        {
+            try
+            {
+                (answer, lease) = await shared.TakeAsync(key.Name);
+            }
+            catch (DependencyUnavailableException)
+            {
+                failures.Add(1);
+            }
+        }
+
+        if (answer is not null)
+        {
+            answer = answer with { AsOf = asOf };
+            Told(answer, "shared");
+        }
+        else
+        {
+            // Step 3: SQL.
+            answer = await LoadAsync(load) with { AsOf = asOf };
+            await KeepAsync(key, lease, answer);
+        }
+
+        var duration = answer.Json is null && options.AbsentAge < options.ProcessAge ? options.AbsentAge : options.ProcessAge;
+        context.Options.SetDuration(duration).SetSize(EntryBytes + (2 * key.Name.Length) + (answer.Json?.Length ?? 0));
+        if (context is { HasStaleValue: true, StaleValue.Value.Reads: var shown } && shown >= options.HotReadsMin)
+        {
+            context.Options.SetPriority(CacheItemPriority.NeverRemove);
+        }
+
+        return answer;
+    }
+
+    private async Task KeepAsync(CacheKey key, string? lease, CachedAnswer answer)
+    {
+        if (lease is null)
+        {
+            return;
+        }
+
+        try
+        {
+            var whole = answer.Json is null ? options.AbsentAge : options.SharedAge;
+            await tiers.Shared!.KeepAsync(key.Name, lease, answer, whole * (1 + (Random.Shared.NextDouble() / 10)));
+        }
+        catch (DependencyUnavailableException)
+        {
+            failures.Add(1);
+        }
+    }
+
+    private async Task<CachedAnswer> LoadAsync(Func<Task<CachedAnswer>> load)
+    {
+        await loads.TakeAsync(CancellationToken.None);
+        try
+        {
+            var answer = await load();
+            Told(answer, "sql");
+            return answer;
+        }
+        finally
+        {
+            loads.Release();
+        }
+    }
+
+    private void Told(CachedAnswer answer, string tier)
+    {
+        var tag = new KeyValuePair<string, object?>("tier", tier);
+        reads.Add(1, tag);
+        bytes.Add(answer.Json?.Length ?? 0, tag);
+    }
+}
