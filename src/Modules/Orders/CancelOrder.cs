@@ -62,7 +62,7 @@ internal sealed partial class CloseOrder(Database database, Releases releases, C
                 await connection.ExecuteAsync("UPDATE orders SET state = @to WHERE id IN @ids", new { ids = SqlList.Of(ids), to }, transaction);
                 var released = await releases.ReleaseAsync(transaction, ids);
                 List<CacheKey> pages = [.. pending.Select(order => order.UserId).Distinct(StringComparer.Ordinal).Select(OrderPages.KeyOf)];
-                await CacheChanges.AddAsync(transaction, pages);
+                await changes.AddAsync(transaction, pages);
                 return released.Count == ids.Count
                     ? (Closed: ids.Count, Pages: pages)
                     : throw new InvalidOperationException($"Of {ids.Count} pending orders only {released.Count} had a confirmed claim.");

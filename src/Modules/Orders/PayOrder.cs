@@ -129,7 +129,7 @@ internal sealed class PayOrder(Database database, CacheChanges changes, string s
             transaction);
         if (paid)
         {
-            await CacheChanges.AddAsync(transaction, [OrderPages.KeyOf(order.UserId)]);
+            await changes.AddAsync(transaction, [OrderPages.KeyOf(order.UserId)]);
         }
 
         return (null, paid ? "applied" : "refund-due", paid ? order.UserId : null);

@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using System.Data.Common;
 using Dapper;
 using Microsoft.Extensions.Hosting;
@@ -13,7 +12,7 @@ namespace Sluice.Platform.Cache;
 /// Tells every node what has changed. A note of it is written in the transaction of the change (<c>cache_changes</c>). Who made the change tells of it right after the commit; half a second later a round tells it once more and
 /// deletes the note, so that it is told also when the first one died in between. Telling twice does no harm. What nodes share is dropped first and then they are told: who hears of it finds the new state.
 /// </summary>
-public sealed partial class CacheChanges(Database database, CacheTiers tiers, TimeProvider time, ILogger<CacheChanges> log) : BackgroundService
+public sealed partial class CacheChanges(Database database, CacheTiers tiers, TieredCache cache, TimeProvider time, ILogger<CacheChanges> log) : BackgroundService
 {
     /// <summary>The channel on which nodes hear of changes; a message is a key.</summary>
     internal const string Channel = "{sluice:cache}:changes";
@@ -23,23 +22,26 @@ public sealed partial class CacheChanges(Database database, CacheTiers tiers, Ti
     // Far longer than a node takes from its commit to telling.
     private static readonly TimeSpan Round = TimeSpan.FromMilliseconds(500), LeftAge = TimeSpan.FromMilliseconds(500);
 
-    // When this node heard of a change of a key, as a timestamp. Kept longer than anything that was read before can be in memory.
-    private readonly ConcurrentDictionary<string, long> heard = new(StringComparer.Ordinal);
-    private long heardAll, sweptAt;
+    private readonly BatchInsert insertNotes = new("cache_changes", "id", "cache_key", "is_private", "made_at");
     private ISubscriber? hearing;
 
     /// <summary>Notes a change in the transaction that makes it. Tell it with <see cref="TellAsync"/> when that is committed.</summary>
-    public static async Task AddAsync(DbTransaction transaction, IReadOnlyCollection<CacheKey> keys)
+    public async Task AddAsync(DbTransaction transaction, IReadOnlyList<CacheKey> keys)
     {
-        var now = TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds();
-        await transaction.Connection!.ExecuteAsync(
-            "INSERT INTO cache_changes (id, cache_key, is_private, made_at) VALUES (@id, @key, @isPrivate, @now)",
-            keys.Select(key => new { id = Guid.NewGuid().ToString("N"), key = key.Name, isPrivate = key.IsPrivate ? 1 : 0, now }),
-            transaction);
+        // Ids of no meaning: in a table that holds the notes of a second no two are the same.
+        var now = time.GetUtcNow().ToUnixTimeMilliseconds();
+        var ids = keys.Select(_ => Random.Shared.NextInt64()).ToList();
+        await insertNotes.RunAsync(transaction, keys.Count, (row, column) => column switch
+        {
+            0 => ids[row],
+            1 => keys[row].Name,
+            2 => keys[row].IsPrivate ? 1 : 0,
+            _ => now,
+        });
     }
 
     /// <summary>Tells of changes that were noted and are committed. When that fails they are told later; the caller's work is done either way.</summary>
-    public async Task TellAsync(IReadOnlyCollection<CacheKey> keys)
+    public async Task TellAsync(IReadOnlyList<CacheKey> keys)
     {
         try
         {
@@ -53,7 +55,7 @@ public sealed partial class CacheChanges(Database database, CacheTiers tiers, Ti
 
     /// <summary>Tells of changes that are committed and were not noted, because there are too many; what cannot be told now is noted now.</summary>
     /// <exception cref="DependencyUnavailableException">Neither went: do it again.</exception>
-    public async Task TellUnnotedAsync(IReadOnlyCollection<CacheKey> keys)
+    public async Task TellUnnotedAsync(IReadOnlyList<CacheKey> keys)
     {
         try
         {
@@ -67,7 +69,7 @@ public sealed partial class CacheChanges(Database database, CacheTiers tiers, Ti
 
     /// <summary>Drops what is kept under these keys, and tells everybody who may have it in memory.</summary>
     /// <exception cref="DependencyUnavailableException">Not all of it is done: do it again.</exception>
-    public async Task DropAsync(IReadOnlyCollection<CacheKey> keys)
+    public async Task DropAsync(IReadOnlyList<CacheKey> keys)
     {
         if (tiers.Shared is { } shared)
         {
@@ -80,24 +82,19 @@ public sealed partial class CacheChanges(Database database, CacheTiers tiers, Ti
 
         foreach (var key in keys)
         {
-            Hear(key.Name);
+            cache.Hear(key.Name);
         }
     }
-
-    /// <summary>Whether something changed after this was begun to be read, as far as this node has heard.</summary>
-    internal bool IsOutdated(CacheKey key, long asOf) => asOf <= Volatile.Read(ref heardAll) || (!heard.IsEmpty && heard.TryGetValue(key.Name, out var at) && asOf <= at);
-
-    internal void Hear(string key) => heard[key] = time.GetTimestamp();
 
     protected override Task ExecuteAsync(CancellationToken stoppingToken) => Rounds.RunAsync(RoundAsync, Round, (error, says) => LogFailed(log, error, says), time, stoppingToken);
 
     /// <summary>Listens where it does not yet, tells what was noted a while ago, and forgets what it heard long ago.</summary>
     internal async Task RoundAsync()
     {
-        Sweep();
+        cache.Sweep();
         await ListenAsync();
         var before = time.GetUtcNow().ToUnixTimeMilliseconds() - (long)LeftAge.TotalMilliseconds;
-        var left = (await database.ReadAsync(connection => connection.QueryAsync<(string Id, string Key, long IsPrivate)>(
+        var left = (await database.ReadAsync(connection => connection.QueryAsync<(long Id, string Key, long IsPrivate)>(
             "SELECT id, cache_key, is_private FROM cache_changes WHERE made_at < @before ORDER BY made_at LIMIT @RowsMax", new { before, RowsMax }))).AsList();
         if (left.Count > 0)
         {
@@ -122,31 +119,12 @@ public sealed partial class CacheChanges(Database database, CacheTiers tiers, Ti
 
         await shared.Redis.GuardAsync(Channel, async _ =>
         {
-            await subscriber.SubscribeAsync(RedisChannel.Literal(Channel), (_, key) => Hear(key.ToString()));
+            await subscriber.SubscribeAsync(RedisChannel.Literal(Channel), (_, key) => cache.Hear(key.ToString()));
             return true;
         });
-        subscriber.Multiplexer.ConnectionRestored += (_, _) => HearAll();
+        subscriber.Multiplexer.ConnectionRestored += (_, _) => cache.HearAll();
         hearing = subscriber;
-        HearAll();
-    }
-
-    private void HearAll() => Volatile.Write(ref heardAll, time.GetTimestamp());
-
-    private void Sweep()
-    {
-        if (time.GetElapsedTime(sweptAt) < tiers.HeardAge)
-        {
-            return;
-        }
-
-        sweptAt = time.GetTimestamp();
-        foreach (var (key, at) in heard)
-        {
-            if (time.GetElapsedTime(at) > tiers.HeardAge)
-            {
-                heard.TryRemove(new(key, at));
-            }
-        }
+        cache.HearAll();
     }
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "{Count} changes are told to the caches later: {Says}")]

@@ -16,7 +16,12 @@ internal sealed class SharedAnswers(RedisConnection redis, TimeProvider time) : 
     // How long to wait for another node's answer before reading it too, and how often to look.
     private static readonly TimeSpan Patience = TimeSpan.FromMilliseconds(250), Look = TimeSpan.FromMilliseconds(10);
 
+    // A server that does not answer must not hold up every reader: after a failure one call in a second tries it, and all others do without.
+    private static readonly TimeSpan Rest = TimeSpan.FromSeconds(1);
+
     private static readonly RedisScript KeepScript = RedisScript.Load("Keep.lua");
+
+    private long restsUntil;
 
     /// <summary>Set when the connection is of the cache alone and ends with it.</summary>
     public bool OwnsConnection { get; init; }
@@ -31,7 +36,7 @@ internal sealed class SharedAnswers(RedisConnection redis, TimeProvider time) : 
         var started = time.GetTimestamp();
         while (true)
         {
-            byte[]? found = await redis.GuardAsync(key, db => db.StringSetAndGetAsync(key, lease, LeaseAge, keepTtl: false, When.NotExists, CommandFlags.DemandMaster));
+            byte[]? found = await AskAsync(() => redis.GuardAsync(key, db => db.StringSetAndGetAsync(key, lease, LeaseAge, keepTtl: false, When.NotExists, CommandFlags.DemandMaster)));
             if (found is null)
             {
                 return (null, lease);
@@ -55,7 +60,7 @@ internal sealed class SharedAnswers(RedisConnection redis, TimeProvider time) : 
     /// <inheritdoc cref="TakeAsync"/>
     public async Task<long?> VersionAsync(string key)
     {
-        byte[]? head = await redis.GuardAsync(key, db => db.StringGetRangeAsync(key, 0, CachedAnswer.HeadBytes - 1));
+        byte[]? head = await AskAsync(() => redis.GuardAsync(key, db => db.StringGetRangeAsync(key, 0, CachedAnswer.HeadBytes - 1)));
         return CachedAnswer.VersionIn(head);
     }
 
@@ -65,10 +70,35 @@ internal sealed class SharedAnswers(RedisConnection redis, TimeProvider time) : 
 
     /// <summary>Forgets what is kept, and whoever reads it now will not keep it.</summary>
     /// <inheritdoc cref="TakeAsync"/>
-    public Task DropAsync(IReadOnlyCollection<string> keys) => redis.DropAsync([.. keys.Select(key => (RedisKey)key)]);
+    public Task DropAsync(IReadOnlyCollection<string> keys) => AskAsync(async () =>
+    {
+        await redis.DropAsync([.. keys.Select(key => (RedisKey)key)]);
+        return true;
+    });
 
     public ValueTask DisposeAsync() => OwnsConnection ? redis.DisposeAsync() : ValueTask.CompletedTask;
 
     private async Task<bool> ReplaceAsync(string key, RedisValue lease, RedisValue by, TimeSpan age) =>
-        (long)await redis.RunScriptAsync(KeepScript, [key], [lease, by, (long)age.TotalMilliseconds]) == 1;
+        (long)await AskAsync(() => redis.RunScriptAsync(KeepScript, [key], [lease, by, (long)age.TotalMilliseconds])) == 1;
+
+    private async Task<T> AskAsync<T>(Func<Task<T>> call)
+    {
+        var until = Interlocked.Read(ref restsUntil);
+        if (until != 0 && (until > Environment.TickCount64 || Interlocked.CompareExchange(ref restsUntil, Environment.TickCount64 + (long)Rest.TotalMilliseconds, until) != until))
+        {
+            throw new DependencyUnavailableException("redis", "it did not answer the cache a moment ago.");
+        }
+
+        try
+        {
+            var answer = await call();
+            Interlocked.Exchange(ref restsUntil, 0);
+            return answer;
+        }
+        catch (DependencyUnavailableException)
+        {
+            Interlocked.Exchange(ref restsUntil, Environment.TickCount64 + (long)Rest.TotalMilliseconds);
+            throw;
+        }
+    }
 }

@@ -1,4 +1,4 @@
-using System.Diagnostics;
+using System.Collections.Concurrent;
 using System.Diagnostics.Metrics;
 using Microsoft.Extensions.Caching.Memory;
 using Sluice.Platform.Hosting;
@@ -18,21 +18,30 @@ public sealed class TieredCache : IDisposable
 
     private const int TriesMax = 3;
 
+    // A version that nobody has ever seen does not send every request to SQL.
+    private static readonly TimeSpan KnownGrace = TimeSpan.FromMilliseconds(100);
+
     private readonly CacheTiers tiers;
-    private readonly CacheChanges changes;
     private readonly CacheOptions options;
     private readonly TimeProvider time;
     private readonly MemoryCache memory;
     private readonly FusionCache fusion;
     private readonly FusionCacheEntryOptions kept, passing;
     private readonly Turns loads;
+
+    // When this node heard of a change of a key that it has in memory or is reading: of all others it need not know. Bounded by what is in memory and what is being read.
+    private readonly ConcurrentDictionary<string, long> heard = new(StringComparer.Ordinal);
+
+    // How many reads are under way, by the key's hash: one too many that is taken for this key's does no harm.
+    private readonly int[] reading = new int[1_024];
     private readonly Meter meter = new(Pools.PoolMetrics.MeterName);
     private readonly Counter<long> reads, bytes, failures;
     private readonly Histogram<double> age;
+    private long heardAll, sweptAt;
 
-    public TieredCache(CacheTiers tiers, CacheChanges changes, CacheOptions options, TimeProvider time)
+    public TieredCache(CacheTiers tiers, CacheOptions options, TimeProvider time)
     {
-        (this.tiers, this.changes, this.options, this.time) = (tiers, changes, options, time);
+        (this.tiers, this.options, this.time) = (tiers, options, time);
         memory = new MemoryCache(new MemoryCacheOptions { SizeLimit = options.ProcessMiBMax * 1024L * 1024, TrackStatistics = true });
         kept = new FusionCacheEntryOptions(options.ProcessAge)
         {
@@ -72,8 +81,17 @@ public sealed class TieredCache : IDisposable
                 return near;
             }
 
-            // Steps 2 and 3, by one for all who ask meanwhile.
-            var answer = await fusion.GetOrSetAsync<CachedAnswer>(key.Name, (context, _) => ReadAsync(key, load, context), inMemory ? kept : passing);
+            // Steps 2 and 3, by one for all who ask meanwhile. Until the answer is in memory a change of it must not be missed.
+            Interlocked.Increment(ref ReadersOf(key.Name));
+            CachedAnswer answer;
+            try
+            {
+                answer = await fusion.GetOrSetAsync<CachedAnswer>(key.Name, (context, _) => ReadAsync(key, load, context), inMemory ? kept : passing);
+            }
+            finally
+            {
+                Interlocked.Decrement(ref ReadersOf(key.Name));
+            }
 
             // Step 4: something has changed since it was begun to be read. Whoever comes now must not see it, so it goes, and is read again.
             if (IsGood(answer))
@@ -86,11 +104,8 @@ public sealed class TieredCache : IDisposable
 
         return await LoadAsync(load);
 
-        bool IsGood(CachedAnswer answer) => !changes.IsOutdated(key, answer.AsOf) && (answer.Version >= known || time.GetElapsedTime(answer.AsOf) < KnownGrace);
+        bool IsGood(CachedAnswer answer) => !IsOutdated(key, answer.AsOf) && (answer.Version >= known || time.GetElapsedTime(answer.AsOf) < KnownGrace);
     }
-
-    // A version that nobody has ever seen does not send every request to SQL.
-    private static TimeSpan KnownGrace => TimeSpan.FromMilliseconds(100);
 
     /// <summary>True when this version is still the newest, found out without loading the answer. False: it is not, or it takes a look at the answer to know.</summary>
     public async ValueTask<bool> IsUnchangedAsync(CacheKey key, long version)
@@ -112,6 +127,39 @@ public sealed class TieredCache : IDisposable
         }
 
         return false;
+    }
+
+    /// <summary>Whether something changed after this was begun to be read, as far as this node has heard.</summary>
+    internal bool IsOutdated(CacheKey key, long asOf) => asOf <= Volatile.Read(ref heardAll) || (!heard.IsEmpty && heard.TryGetValue(key.Name, out var at) && asOf <= at);
+
+    /// <summary>Something under this key has changed, and what nodes share of it is dropped: nothing that was begun to be read before is shown from now on.</summary>
+    internal void Hear(string key)
+    {
+        if (Volatile.Read(ref ReadersOf(key)) > 0 || memory.TryGetValue(key, out _))
+        {
+            heard[key] = time.GetTimestamp();
+        }
+    }
+
+    /// <summary>Changes may have been missed: everything that was begun to be read before counts as changed.</summary>
+    internal void HearAll() => Volatile.Write(ref heardAll, time.GetTimestamp());
+
+    /// <summary>Forgets changes of which nothing older can be in memory any more.</summary>
+    internal void Sweep()
+    {
+        if (time.GetElapsedTime(sweptAt) < tiers.HeardAge)
+        {
+            return;
+        }
+
+        sweptAt = time.GetTimestamp();
+        foreach (var (key, at) in heard)
+        {
+            if (time.GetElapsedTime(at) > tiers.HeardAge)
+            {
+                heard.TryRemove(new(key, at));
+            }
+        }
     }
 
     public void Dispose()
@@ -195,6 +243,8 @@ public sealed class TieredCache : IDisposable
             loads.Release();
         }
     }
+
+    private ref int ReadersOf(string key) => ref reading[(uint)string.GetHashCode(key, StringComparison.Ordinal) % (uint)reading.Length];
 
     private void Told(CachedAnswer answer, string tier)
     {

@@ -22,8 +22,8 @@ public static class PlatformServices
         services.AddSingleton(TimeProvider.System);
         services.AddSingleton(provider => new ClaimIds(node.NodeId, provider.GetRequiredService<TimeProvider>()));
 
-        services.AddSingleton<CacheChanges>();
         services.AddSingleton<TieredCache>();
+        services.AddSingleton<CacheChanges>();
         services.AddHostedService(provider => provider.GetRequiredService<CacheChanges>());
 
         services.AddSingleton<PoolMetrics>();

@@ -19,8 +19,8 @@ internal sealed class CacheNode : IAsyncDisposable
     private CacheNode(RedisConnection redis, CacheTiers tiers, CacheOptions options, Database database)
     {
         (this.redis, this.tiers, Database) = (redis, tiers, database);
-        Changes = new CacheChanges(database, tiers, TimeProvider.System, NullLogger<CacheChanges>.Instance);
-        Cache = new TieredCache(tiers, Changes, options, TimeProvider.System);
+        Cache = new TieredCache(tiers, options, TimeProvider.System);
+        Changes = new CacheChanges(database, tiers, Cache, TimeProvider.System, NullLogger<CacheChanges>.Instance);
     }
 
     public Database Database { get; }
@@ -73,7 +73,7 @@ internal sealed class CacheNode : IAsyncDisposable
     /// <summary>Raises the version by one; the change is noted, not told.</summary>
     public Task<long> ChangeAsync(CacheKey key) => Database.WriteAsync(async transaction =>
     {
-        await CacheChanges.AddAsync(transaction, [key]);
+        await Changes.AddAsync(transaction, [key]);
         return await transaction.Connection!.QuerySingleAsync<long>(
             "INSERT INTO facts (name, version) VALUES (@Name, 1) ON CONFLICT (name) DO UPDATE SET version = version + 1 RETURNING version", new { key.Name }, transaction);
     });

@@ -204,7 +204,7 @@ public sealed class SluiceServer : IAsyncDisposable
         using var sent = request;
         using var response = await Http.SendAsync(request, cancel);
         var text = await response.Content.ReadAsStringAsync(cancel);
-        return new Answer((int)response.StatusCode, text, response.Headers.RetryAfter?.Delta);
+        return new Answer((int)response.StatusCode, text, response.Headers.RetryAfter?.Delta) { ETag = response.Headers.ETag?.ToString() };
     }
 
     public async ValueTask DisposeAsync()
@@ -246,6 +246,8 @@ public sealed class SluiceServer : IAsyncDisposable
 public sealed record Answer(int Status, string Text, TimeSpan? RetryAfter)
 {
     public JsonObject Json => (JsonObject)JsonNode.Parse(Text)!;
+
+    public string? ETag { get; init; }
 
     /// <summary>The problem's code, or null.</summary>
     public string? Code => Text.StartsWith('{') ? (string?)Json["code"] : null;

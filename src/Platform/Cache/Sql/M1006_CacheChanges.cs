@@ -7,7 +7,7 @@ namespace Sluice.Platform.Cache.Sql;
 public sealed class M1006_CacheChanges : Migration
 {
     public override void Up() => Create.Table("cache_changes")
-        .WithColumn("id").AsString(32).PrimaryKey()
+        .WithColumn("id").AsInt64().PrimaryKey()
         .WithColumn("cache_key").AsString(200).NotNullable()
         .WithColumn("is_private").AsInt32().NotNullable()
         .WithColumn("made_at").AsInt64().NotNullable().Indexed("ix_cache_changes_made");
