@@ -23,7 +23,8 @@ internal sealed record UpstreamFile(string Version, string Text, IReadOnlyList<s
             text.Append($"  server {node.Address} max_fails=2 fail_timeout=3s; # {node.Name}\n");
         }
 
-        text.Append("  keepalive 64;\n}\n").Append($"map \"\" $sluice_upstreams {{\n  default \"{version}\";\n}}\n");
+        // Kept for each of nginx' processes: with fewer than there are requests at once, connections are made and closed all the time, which costs both sides more than the request.
+        text.Append("  keepalive 512;\n}\n").Append($"map \"\" $sluice_upstreams {{\n  default \"{version}\";\n}}\n");
         return new UpstreamFile(version, text.ToString(), [.. servers.Select(node => node.Life)]);
     }
 
