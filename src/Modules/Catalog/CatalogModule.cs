@@ -7,6 +7,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
+using Sluice.Platform.Cache;
 using Sluice.Platform.Hosting;
 using Sluice.Platform.Http;
 using Sluice.Platform.Sql;
@@ -44,7 +45,7 @@ public sealed record ProductView(string Sku, string Title, string? Description, 
 
 internal static class Products
 {
-    public static async Task<IResult> PutAsync(string sku, ProductRequest request, Database database)
+    public static async Task<IResult> PutAsync(string sku, ProductRequest request, Database database, CacheChanges changes)
     {
         if (!Names.IsSku(sku) || !Names.IsText(request.Title, 200) || (request.Description is not null && !Names.IsText(request.Description, 4_000)) ||
             (request.ImageUrl is not null && !IsOwnPath(request.ImageUrl)))
@@ -54,22 +55,23 @@ internal static class Products
         }
 
         // Not run again by itself when its commit got lost: another shop system may have changed the product since, and was told so.
-        await database.WriteAsync(transaction => transaction.Connection!.ExecuteAsync(
-            "INSERT INTO products (sku, title, description, image_url, version) VALUES (@sku, @Title, @Description, @ImageUrl, 1) " +
-            $"{Dialect.OrUpdate(transaction, "sku")} title = @Title, description = @Description, image_url = @ImageUrl, version = products.version + 1",
-            new { sku, request.Title, request.Description, request.ImageUrl },
-            transaction));
+        await database.WriteAsync(async transaction =>
+        {
+            await changes.AddAsync(transaction, [KeyOf(sku)]);
+            await transaction.Connection!.ExecuteAsync(
+                "INSERT INTO products (sku, title, description, image_url, version) VALUES (@sku, @Title, @Description, @ImageUrl, 1) " +
+                $"{Dialect.OrUpdate(transaction, "sku")} title = @Title, description = @Description, image_url = @ImageUrl, version = products.version + 1",
+                new { sku, request.Title, request.Description, request.ImageUrl },
+                transaction);
+        });
+        await changes.TellAsync([KeyOf(sku)]);
         return Results.Json((await FindAsync(database, sku))!, CatalogJson.Default.ProductView);
     }
 
-    public static async Task<IResult> GetAsync(string sku, HttpContext context, Database database)
+    public static async Task<IResult> GetAsync(string sku, HttpContext context, Database database, TieredCache cache)
     {
-        if (!Names.IsSku(sku) || await FindAsync(database, sku) is not { } product)
-        {
-            return Problem.NotFound("product");
-        }
-
-        return Versioned.Answer(context, $"\"{product.Version}\"", JsonSerializer.SerializeToUtf8Bytes(product, CatalogJson.Default.ProductView));
+        var kept = Names.IsSku(sku) ? await cache.GetAsync(KeyOf(sku), () => LoadAsync(database, sku), Versioned.KnownVersion(context.Request)) : CachedAnswer.None;
+        return kept.Json is { } json ? Versioned.Answer(context, kept.Version, json) : Problem.NotFound("product");
     }
 
     // Pictures come from this site: a page of Sluice asks nobody else.
@@ -77,8 +79,14 @@ internal static class Products
         url.Length <= 200 && url.StartsWith('/') && !url.StartsWith("//", StringComparison.Ordinal) && !url.Contains("..", StringComparison.Ordinal) &&
         url.All(c => char.IsAsciiLetterOrDigit(c) || c is '/' or '-' or '_' or '.');
 
-    private static Task<ProductView?> FindAsync(Database database, string sku) => database.ReadAsync(connection => connection.QuerySingleOrDefaultAsync<ProductView?>(
-        "SELECT sku AS Sku, title AS Title, description AS Description, image_url AS ImageUrl, version AS Version FROM products WHERE sku = @sku", new { sku }));
+    private static CacheKey KeyOf(string sku) => CacheKey.Shared("product", sku);
+
+    private static async Task<CachedAnswer> LoadAsync(Database database, string sku) => await FindAsync(database, sku, ReadFrom.Reader) is { } product
+        ? new CachedAnswer(product.Version, JsonSerializer.SerializeToUtf8Bytes(product, CatalogJson.Default.ProductView))
+        : CachedAnswer.None;
+
+    private static Task<ProductView?> FindAsync(Database database, string sku, ReadFrom from = ReadFrom.Writer) => database.ReadAsync(connection => connection.QuerySingleOrDefaultAsync<ProductView?>(
+        "SELECT sku AS Sku, title AS Title, description AS Description, image_url AS ImageUrl, version AS Version FROM products WHERE sku = @sku", new { sku }), from);
 }
 
 /// <summary>Products by sku.</summary>

@@ -62,6 +62,31 @@ public sealed class TwoNodesTests
         Assert.Empty((await LookAsync(one, await one.TokenAsync("u-2"))).States);
     }
 
+    [Fact]
+    public async Task Product_ChangedThroughOneNode_IsNewThroughTheOtherSoon()
+    {
+        using var folder = new TempFolder();
+        await using var redis = await RedisServer.StartAsync();
+
+        // What nodes keep they keep for long: what is new was told, not forgotten.
+        string[] settings = [$"Redis:Connection={redis.Connection}", "Cache:SharedAge=01:00:00", "Cache:ProcessAge=00:01:00", "Cache:AbsentAge=00:01:00"];
+        await using var one = await SluiceServer.StartAsync([.. settings, "NodeId=1"], folder.Path);
+        await using var other = await SluiceServer.StartAsync([.. settings, "NodeId=2"], folder.Path);
+        foreach (var node in new[] { one, other })
+        {
+            Assert.Equal(404, (await ProductAsync(node)).Status);
+        }
+
+        foreach (var title in new[] { "Kettle", "Copper kettle", "Old kettle" })
+        {
+            await one.ServerPutAsync("/v1/products/kettle", new System.Text.Json.Nodes.JsonObject { ["title"] = title });
+            Assert.Equal(title, (string?)(await ProductAsync(one)).Json["title"]);
+            await Eventually.TrueAsync(async () => await ProductAsync(other) is { Status: 200 } seen && (string?)seen.Json["title"] == title, "the other node has heard of it");
+        }
+
+        static Task<Answer> ProductAsync(SluiceServer node) => node.AnswerAsync(new HttpRequestMessage(HttpMethod.Get, "/v1/products/kettle"));
+    }
+
     private static async Task<(IReadOnlyList<string> States, string Etag)> LookAsync(SluiceServer node, string token)
     {
         var answer = await SendAsync(node, HttpMethod.Get, "/v1/orders", token);

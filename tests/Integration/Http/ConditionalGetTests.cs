@@ -51,8 +51,9 @@ public sealed class ConditionalGetTests(HttpShop shop)
     [Fact]
     public async Task List_WithoutChange_IsNotSentAgainAndAfterOneIs()
     {
-        var etag = await EtagAsync("/v1/flash-sales");
-        Assert.Equal(304, (await GetAsync("/v1/flash-sales", etag)).Status);
+        // What other tests have sold a moment ago is still on its way into the figures.
+        var etag = "";
+        await Eventually.TrueAsync(async () => (await GetAsync("/v1/flash-sales", etag = await EtagAsync("/v1/flash-sales"))).Status == 304, "a list that does not change is not sent again");
 
         var sale = await shop.Server.OpenSaleAsync(stock: 1);
 

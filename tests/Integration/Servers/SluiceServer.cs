@@ -96,6 +96,8 @@ public sealed class SluiceServer : IAsyncDisposable
 
     public Task<JsonObject> ServerPostAsync(string path, JsonObject? body = null) => SendAsync(HttpMethod.Post, path, body, apiKey: AdminKey);
 
+    public Task<JsonObject> ServerPutAsync(string path, JsonObject body) => SendAsync(HttpMethod.Put, path, body, apiKey: AdminKey);
+
     public Task<JsonObject> ServerGetAsync(string path) => SendAsync(HttpMethod.Get, path, null, apiKey: AdminKey);
 
     /// <summary>Makes a sale that is open. Returns its id (also the pool's).</summary>
