@@ -71,18 +71,21 @@ public sealed partial class CacheChanges(Database database, CacheTiers tiers, Ti
     /// <exception cref="DependencyUnavailableException">Not all of it is done: do it again.</exception>
     public async Task DropAsync(IReadOnlyList<CacheKey> keys)
     {
-        if (tiers.Shared is { } shared)
+        try
         {
-            await shared.DropAsync([.. keys.Select(key => key.Name)]);
-            foreach (var key in keys.Where(key => !key.IsPrivate))
+            if (tiers.Shared is { } shared)
             {
-                await shared.Redis.GuardAsync(Channel, db => db.PublishAsync(RedisChannel.Literal(Channel), key.Name));
+                await shared.DropAsync([.. keys.Select(key => key.Name)]);
+                await Task.WhenAll(keys.Where(key => !key.IsPrivate).Select(key => shared.Redis.GuardAsync(Channel, db => db.PublishAsync(RedisChannel.Literal(Channel), key.Name))));
             }
         }
-
-        foreach (var key in keys)
+        finally
         {
-            cache.Hear(key.Name);
+            // Also when Redis is away: whoever made the change sees it through this node.
+            foreach (var key in keys)
+            {
+                cache.Hear(key.Name);
+            }
         }
     }
 
@@ -94,13 +97,25 @@ public sealed partial class CacheChanges(Database database, CacheTiers tiers, Ti
         cache.Sweep();
         await ListenAsync();
         var before = time.GetUtcNow().ToUnixTimeMilliseconds() - (long)LeftAge.TotalMilliseconds;
-        var left = (await database.ReadAsync(connection => connection.QueryAsync<(long Id, string Key, long IsPrivate)>(
-            "SELECT id, cache_key, is_private FROM cache_changes WHERE made_at < @before ORDER BY made_at LIMIT @RowsMax", new { before, RowsMax }))).AsList();
-        if (left.Count > 0)
+        int told;
+        do
         {
-            await DropAsync([.. left.Select(row => new CacheKey(row.Key, row.IsPrivate != 0))]);
-            await database.WriteAsync(transaction => transaction.Connection!.ExecuteAsync("DELETE FROM cache_changes WHERE id IN @ids", new { ids = SqlList.Of(left.Select(row => row.Id)) }, transaction), LostCommit.RunAgain);
+            told = await TellNotedAsync(before);
         }
+        while (told == RowsMax);
+    }
+
+    private async Task<int> TellNotedAsync(long before)
+    {
+        var noted = (await database.ReadAsync(connection => connection.QueryAsync<(long Id, string Key, long IsPrivate)>(
+            "SELECT id, cache_key, is_private FROM cache_changes WHERE made_at < @before ORDER BY made_at LIMIT @RowsMax", new { before, RowsMax }))).AsList();
+        if (noted.Count > 0)
+        {
+            await DropAsync([.. noted.Select(row => new CacheKey(row.Key, row.IsPrivate != 0))]);
+            await database.WriteAsync(transaction => transaction.Connection!.ExecuteAsync("DELETE FROM cache_changes WHERE id IN @ids", new { ids = SqlList.Of(noted.Select(row => row.Id)) }, transaction), LostCommit.RunAgain);
+        }
+
+        return noted.Count;
     }
 
     // After a failover it is another server that tells; what was told meanwhile nobody heard.

@@ -18,6 +18,9 @@ public sealed class TieredCache : IDisposable
 
     private const int TriesMax = 3;
 
+    // From this part of its age on, what is asked for is read anew, while everybody still gets the old one: what is often asked for is never missed.
+    private const float RefreshFrom = 0.8f;
+
     // A version that nobody has ever seen does not send every request to SQL.
     private static readonly TimeSpan KnownGrace = TimeSpan.FromMilliseconds(100);
 
@@ -32,8 +35,8 @@ public sealed class TieredCache : IDisposable
     // When this node heard of a change of a key that it has in memory or is reading: of all others it need not know. Bounded by what is in memory and what is being read.
     private readonly ConcurrentDictionary<string, long> heard = new(StringComparer.Ordinal);
 
-    // How many reads are under way, by the key's hash: one too many that is taken for this key's does no harm.
-    private readonly int[] reading = new int[1_024];
+    // How many reads of a key are under way.
+    private readonly ConcurrentDictionary<string, int> reading = new(StringComparer.Ordinal);
     private readonly Meter meter = new(Pools.PoolMetrics.MeterName);
     private readonly Counter<long> reads, bytes, failures;
     private readonly Histogram<double> age;
@@ -46,9 +49,7 @@ public sealed class TieredCache : IDisposable
         kept = new FusionCacheEntryOptions(options.ProcessAge)
         {
             Size = EntryBytes,
-
-            // What is often asked for is read anew before it is too old, while everybody still gets the old one: it is never missed.
-            EagerRefreshThreshold = 0.8f,
+            EagerRefreshThreshold = RefreshFrom,
             IsFailSafeEnabled = true,
             FailSafeMaxDuration = options.StaleMax,
             FailSafeThrottleDuration = TimeSpan.FromSeconds(1),
@@ -72,31 +73,30 @@ public sealed class TieredCache : IDisposable
         var inMemory = !key.IsPrivate || tiers.IsAlone;
         for (var tries = 1; tries <= TriesMax; tries++)
         {
-            // Step 1: this node's memory.
-            if (inMemory && await fusion.TryGetAsync<CachedAnswer>(key.Name, kept) is { HasValue: true, Value: var near } && IsGood(near))
+            // Step 1: this node's memory. What will soon be too old goes the longer way, which shows it and has it read anew meanwhile.
+            if (inMemory && await fusion.TryGetAsync<CachedAnswer>(key.Name, kept) is { HasValue: true, Value: var near } &&
+                time.GetElapsedTime(near.AsOf) < options.ProcessAge * RefreshFrom && IsGood(near))
             {
-                near.Count();
-                Told(near, "process");
-                age.Record(time.GetElapsedTime(near.AsOf).TotalSeconds);
-                return near;
+                return Near(near);
             }
 
             // Steps 2 and 3, by one for all who ask meanwhile. Until the answer is in memory a change of it must not be missed.
-            Interlocked.Increment(ref ReadersOf(key.Name));
+            var asked = time.GetTimestamp();
             CachedAnswer answer;
+            BeginReading(key.Name);
             try
             {
                 answer = await fusion.GetOrSetAsync<CachedAnswer>(key.Name, (context, _) => ReadAsync(key, load, context), inMemory ? kept : passing);
             }
             finally
             {
-                Interlocked.Decrement(ref ReadersOf(key.Name));
+                EndReading(key.Name);
             }
 
             // Step 4: something has changed since it was begun to be read. Whoever comes now must not see it, so it goes, and is read again.
             if (IsGood(answer))
             {
-                return answer;
+                return answer.AsOf < asked ? Near(answer) : answer;
             }
 
             await fusion.ExpireAsync(key.Name, kept);
@@ -135,7 +135,7 @@ public sealed class TieredCache : IDisposable
     /// <summary>Something under this key has changed, and what nodes share of it is dropped: nothing that was begun to be read before is shown from now on.</summary>
     internal void Hear(string key)
     {
-        if (Volatile.Read(ref ReadersOf(key)) > 0 || memory.TryGetValue(key, out _))
+        if (reading.ContainsKey(key) || memory.TryGetValue(key, out _))
         {
             heard[key] = time.GetTimestamp();
         }
@@ -170,6 +170,7 @@ public sealed class TieredCache : IDisposable
         meter.Dispose();
     }
 
+    // May go on after its caller has the old answer: then that one is in memory, and a change of the key is heard for it.
     private async Task<CachedAnswer> ReadAsync(CacheKey key, Func<Task<CachedAnswer>> load, FusionCacheFactoryExecutionContext<CachedAnswer> context)
     {
         var asOf = time.GetTimestamp();
@@ -244,7 +245,25 @@ public sealed class TieredCache : IDisposable
         }
     }
 
-    private ref int ReadersOf(string key) => ref reading[(uint)string.GetHashCode(key, StringComparison.Ordinal) % (uint)reading.Length];
+    private void BeginReading(string key) => reading.AddOrUpdate(key, 1, (_, readers) => readers + 1);
+
+    private void EndReading(string key)
+    {
+        if (reading.AddOrUpdate(key, 0, (_, readers) => readers - 1) == 0)
+        {
+            // Unless somebody has begun in between.
+            reading.TryRemove(new(key, 0));
+        }
+    }
+
+    // Read by an earlier caller, or by one who asked a moment before.
+    private CachedAnswer Near(CachedAnswer answer)
+    {
+        answer.Count();
+        Told(answer, "process");
+        age.Record(time.GetElapsedTime(answer.AsOf).TotalSeconds);
+        return answer;
+    }
 
     private void Told(CachedAnswer answer, string tier)
     {

@@ -9,7 +9,7 @@ public static class Versioned
 {
     private static readonly IResult NothingNew = new NotModified();
 
-    /// <summary>The version that the caller says it has, 0 when it names none: of several in <c>If-None-Match</c> the first, for answers whose tag is a number.</summary>
+    /// <summary>The version that the caller says it has, 0 when it names none or several. For answers whose tag is a number.</summary>
     public static long KnownVersion(HttpRequest request) =>
         request.Headers.IfNoneMatch is [{ Length: <= 30 } header] && header.AsSpan().Trim() is var tag && (tag.StartsWith("W/") ? tag[2..] : tag) is ['"', .. var number, '"'] &&
         long.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out var version) ? version : 0;
@@ -17,7 +17,7 @@ public static class Versioned
     /// <summary>The answer for somebody who has this version.</summary>
     public static IResult Unchanged(HttpContext context, long version)
     {
-        Head(context.Response, Tag(version));
+        Head(context, Tag(version));
         return NothingNew;
     }
 
@@ -27,16 +27,17 @@ public static class Versioned
     /// <param name="etag">Quoted, as it goes over the wire.</param>
     public static IResult Answer(HttpContext context, string etag, byte[] json)
     {
-        Head(context.Response, etag);
+        Head(context, etag);
         return Matches(context.Request.Headers.IfNoneMatch, etag) ? NothingNew : new Json(json);
     }
 
     private static string Tag(long version) => string.Create(CultureInfo.InvariantCulture, $"\"{version}\"");
 
-    private static void Head(HttpResponse response, string etag)
+    // What one user is answered is nothing for caches that others read from.
+    private static void Head(HttpContext context, string etag)
     {
-        response.Headers.ETag = etag;
-        response.Headers.CacheControl = "no-cache";
+        context.Response.Headers.ETag = etag;
+        context.Response.Headers.CacheControl = context.Features.Get<Caller>() is null ? "no-cache" : "private, no-cache";
     }
 
     // A list of quoted tags, or *. Weak and strong are one: a tag names the content, not its bytes.

@@ -190,7 +190,6 @@ public sealed class TieredCacheTests : IAsyncLifetime
         // The other node is cut off from what nodes tell each other: its own memory still has the old one.
         await one.ChangeAsync(key);
         await Task.Delay(TimeSpan.FromMilliseconds(150), TimeProvider.System);
-        await database.ReadAsync(connection => connection.QuerySingleAsync<long>("SELECT 1"));
         Assert.Equal(1, await other.SeeAsync(key));
         await server.KillAsync();
         Assert.Equal(2, await other.SeeAsync(key, known: 2));
@@ -206,6 +205,77 @@ public sealed class TieredCacheTests : IAsyncLifetime
         await one.ChangeAsync(key);
         await one.Changes.TellAsync([key]);
         await Eventually.TrueAsync(async () => await deaf.SeeAsync(key) == 2, "its own memory gets too old", atMost: TimeSpan.FromSeconds(10));
+    }
+
+    [Fact]
+    public async Task Change_MadeWhileRedisIsAway_IsSeenAtOnceThroughItsOwnNode()
+    {
+        var key = CacheKey.Shared("fact", "own");
+        await one.ChangeAsync(key);
+        Assert.Equal(1, await one.SeeAsync(key));
+        await server.KillAsync();
+        await one.ChangeAsync(key);
+        await one.Changes.TellAsync([key]);
+        Assert.Equal(2, await one.SeeAsync(key));
+    }
+
+    [Fact]
+    public async Task NotesOfManyChanges_AreToldInOneRound()
+    {
+        var keys = Enumerable.Range(0, 1_200).Select(i => CacheKey.OfUser($"noted-{i}", "fact")).ToList();
+        await database.WriteAsync(transaction => one.Changes.AddAsync(transaction, keys));
+        await Task.Delay(TimeSpan.FromMilliseconds(600), TimeProvider.System);
+        await other.Changes.RoundAsync();
+        Assert.Equal(0, await database.ReadAsync(connection => connection.QuerySingleAsync<long>("SELECT COUNT(*) FROM cache_changes")));
+    }
+
+    // SQL does not answer the second reading: whoever asks gets the old answer meanwhile, as long as it is not too old. A test that is held up itself for so long tries another key.
+    [Fact]
+    public async Task HotKey_IsReadAnewBeforeItIsTooOld_WhileEverybodyGetsTheOldAnswer()
+    {
+        await using var node = await CacheNode.OpenAsync(server.Connection, database, folder.Path, new CacheOptions { ProcessAge = TimeSpan.FromSeconds(4), Connection = "none" });
+        var (isShown, tries) = (false, 0);
+        while (!isShown && tries++ < 5)
+        {
+            var key = CacheKey.Shared("fact", $"hot-{tries}");
+            await one.ChangeAsync(key);
+            Assert.Equal(1, await node.SeeAsync(key));
+            await one.ChangeAsync(key);
+            var (before, gate) = (node.Loads, new TaskCompletionSource());
+            node.Between = () => gate.Task;
+            Task<long?> seen;
+            do
+            {
+                await Task.Delay(TimeSpan.FromMilliseconds(10), TimeProvider.System);
+                seen = node.SeeAsync(key);
+                await Task.WhenAny(seen, Task.Delay(TimeSpan.FromSeconds(2), TimeProvider.System));
+            }
+            while (seen.IsCompleted && node.Loads == before);
+
+            isShown = seen is { IsCompletedSuccessfully: true, Result: 1 };
+            gate.SetResult();
+            await Eventually.TrueAsync(async () => await node.SeeAsync(key) == 2, "the new one is shown");
+        }
+
+        Assert.True(isShown, "Everybody waits for the new answer.");
+    }
+
+    [Fact]
+    public async Task Answer_ThatWasShownLately_IsShownWhileSqlIsAway_AndNoOther()
+    {
+        await using var node = await CacheNode.OpenAsync(server.Connection, database, folder.Path, new CacheOptions { ProcessAge = TimeSpan.FromMilliseconds(100), Connection = "none" });
+        var (seen, unseen) = (CacheKey.Shared("fact", "seen"), CacheKey.Shared("fact", "unseen"));
+        await one.ChangeAsync(seen);
+        Assert.Equal(1, await node.SeeAsync(seen));
+        node.Between = () => throw new DependencyUnavailableException("sql", "away, for a test.");
+        await Eventually.TrueAsync(
+            async () =>
+            {
+                Assert.Equal(1, await node.SeeAsync(seen));
+                return node.Loads > 2;
+            },
+            "it is too old, and SQL was asked in vain");
+        await Assert.ThrowsAsync<DependencyUnavailableException>(() => node.SeeAsync(unseen));
     }
 
     [Fact]
