@@ -71,6 +71,7 @@ public sealed partial class CacheChanges(Database database, CacheTiers tiers, Ti
     /// <exception cref="DependencyUnavailableException">Not all of it is done: do it again.</exception>
     public async Task DropAsync(IReadOnlyList<CacheKey> keys)
     {
+        FaultPoints.Reach("change.committed");
         try
         {
             if (tiers.Shared is { } shared)
