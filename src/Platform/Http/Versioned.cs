@@ -1,24 +1,32 @@
 using System.Buffers;
 using System.Globalization;
+using System.Text;
 using Microsoft.AspNetCore.Http;
 
 namespace Sluice.Platform.Http;
 
-/// <summary>Answers with an <c>ETag</c>: who has this version already gets 304 and no body.</summary>
+/// <summary>
+/// Answers with an <c>ETag</c>: who has this version already gets 304 and no body. A client that would rather not speak of headers writes the tag, without its quotes, as <c>?version=</c>,
+/// and gets <c>{"version":"…","unchanged":true}</c>.
+/// </summary>
 public static class Versioned
 {
+    /// <summary>The query parameter in which a client names what it has.</summary>
+    public const string Parameter = "version";
+
+    private const int TagLengthMax = 64;
+
     private static readonly IResult NothingNew = new NotModified();
 
     /// <summary>The version that the caller says it has, 0 when it names none or several. For answers whose tag is a number.</summary>
-    public static long KnownVersion(HttpRequest request) =>
-        request.Headers.IfNoneMatch is [{ Length: <= 30 } header] && header.AsSpan().Trim() is var tag && (tag.StartsWith("W/") ? tag[2..] : tag) is ['"', .. var number, '"'] &&
-        long.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out var version) ? version : 0;
+    public static long KnownVersion(HttpRequest request) => long.TryParse(KnownTag(request), NumberStyles.None, CultureInfo.InvariantCulture, out var version) ? version : 0;
 
     /// <summary>The answer for somebody who has this version.</summary>
     public static IResult Unchanged(HttpContext context, long version)
     {
-        Head(context, Tag(version));
-        return NothingNew;
+        var tag = Tag(version);
+        Head(context, tag);
+        return NothingNewFor(context.Request, tag);
     }
 
     /// <summary>The answer in this version, or 304 for somebody who has it.</summary>
@@ -27,9 +35,31 @@ public static class Versioned
     /// <param name="etag">Quoted, as it goes over the wire.</param>
     public static IResult Answer(HttpContext context, string etag, byte[] json)
     {
+        if (context.Request.QueryString.HasValue && context.Request.Query[Parameter] is { Count: > 0 } named && named is not [{ Length: > 0 and <= TagLengthMax }])
+        {
+            return Problem.Invalid($"'{Parameter}' is what the ETag of an earlier answer said, without its quotes.");
+        }
+
         Head(context, etag);
-        return Matches(context.Request.Headers.IfNoneMatch, etag) ? NothingNew : new Json(json);
+        return Matches(context.Request.Headers.IfNoneMatch, etag) || IsNamed(context.Request, etag) ? NothingNewFor(context.Request, etag) : new Json(json);
     }
+
+    // The one tag that the header names, or the one in the query; without quotes.
+    private static ReadOnlySpan<char> KnownTag(HttpRequest request)
+    {
+        if (request.QueryString.HasValue && request.Query[Parameter] is [{ Length: > 0 and <= TagLengthMax } named])
+        {
+            return named;
+        }
+
+        return request.Headers.IfNoneMatch is [{ Length: <= TagLengthMax } header] && header.AsSpan().Trim() is var tag && (tag.StartsWith("W/") ? tag[2..] : tag) is ['"', .. var inside, '"'] ? inside : default;
+    }
+
+    private static bool IsNamed(HttpRequest request, string etag) =>
+        request.QueryString.HasValue && request.Query[Parameter] is [{ } named] && etag.AsSpan(1, etag.Length - 2).SequenceEqual(named);
+
+    // In the form in which it was asked.
+    private static IResult NothingNewFor(HttpRequest request, string etag) => IsNamed(request, etag) ? new Json([.. "{\"version\":"u8, .. Encoding.ASCII.GetBytes(etag), .. ",\"unchanged\":true}"u8]) : NothingNew;
 
     private static string Tag(long version) => string.Create(CultureInfo.InvariantCulture, $"\"{version}\"");
 
