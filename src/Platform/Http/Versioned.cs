@@ -5,6 +5,16 @@ using Microsoft.AspNetCore.Http;
 
 namespace Sluice.Platform.Http;
 
+/// <summary>A whole page, UTF-8, and the tag that names its content.</summary>
+public sealed record HtmlPage(byte[] Html, string ETag)
+{
+    public static HtmlPage Of(string html)
+    {
+        var bytes = Encoding.UTF8.GetBytes(html);
+        return new HtmlPage(bytes, $"\"{Convert.ToHexStringLower(System.IO.Hashing.XxHash3.Hash(bytes))}\"");
+    }
+}
+
 /// <summary>
 /// Answers with an <c>ETag</c>: who has this version already gets 304 and no body. A client that would rather not speak of headers writes the tag, without its quotes, as <c>?version=</c>,
 /// and gets <c>{"version":"…","unchanged":true}</c>.
@@ -41,7 +51,14 @@ public static class Versioned
         }
 
         Head(context, etag);
-        return Matches(context.Request.Headers.IfNoneMatch, etag) || IsNamed(context.Request, etag) ? NothingNewFor(context.Request, etag) : new Json(json);
+        return Matches(context.Request.Headers.IfNoneMatch, etag) || IsNamed(context.Request, etag) ? NothingNewFor(context.Request, etag) : new Body(json);
+    }
+
+    /// <summary>A page, or 304 for a browser that has it.</summary>
+    public static IResult Page(HttpContext context, HtmlPage page)
+    {
+        Head(context, page.ETag);
+        return Matches(context.Request.Headers.IfNoneMatch, page.ETag) ? NothingNew : new Body(page.Html, "text/html; charset=utf-8");
     }
 
     // The one tag that the header names, or the one in the query; without quotes.
@@ -59,7 +76,7 @@ public static class Versioned
         request.QueryString.HasValue && request.Query[Parameter] is [{ } named] && etag.AsSpan(1, etag.Length - 2).SequenceEqual(named);
 
     // In the form in which it was asked.
-    private static IResult NothingNewFor(HttpRequest request, string etag) => IsNamed(request, etag) ? new Json([.. "{\"version\":"u8, .. Encoding.ASCII.GetBytes(etag), .. ",\"unchanged\":true}"u8]) : NothingNew;
+    private static IResult NothingNewFor(HttpRequest request, string etag) => IsNamed(request, etag) ? new Body([.. "{\"version\":"u8, .. Encoding.ASCII.GetBytes(etag), .. ",\"unchanged\":true}"u8]) : NothingNew;
 
     private static string Tag(long version) => string.Create(CultureInfo.InvariantCulture, $"\"{version}\"");
 
@@ -100,14 +117,14 @@ public static class Versioned
         }
     }
 
-    private sealed class Json(byte[] json) : IResult
+    private sealed class Body(byte[] content, string contentType = "application/json; charset=utf-8") : IResult
     {
         public Task ExecuteAsync(HttpContext httpContext)
         {
             var response = httpContext.Response;
-            response.ContentType = "application/json; charset=utf-8";
-            response.ContentLength = json.Length;
-            response.BodyWriter.Write(json);
+            response.ContentType = contentType;
+            response.ContentLength = content.Length;
+            response.BodyWriter.Write(content);
             return Task.CompletedTask;
         }
     }
