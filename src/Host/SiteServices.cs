@@ -15,7 +15,8 @@ internal static class SiteServices
 
         services.AddSingleton(files);
         services.AddSingleton<ISitePart>(files);
-        services.AddSingleton(new SiteLook(files.AssetsPrefix, options.SiteUrl));
+        services.AddSingleton(new SiteLook(files.AssetsPrefix, options.SiteUrl, Path.Combine(files.Folder, "templates")));
+        services.AddSingleton<ShopPages>();
         services.AddSingleton<Site>();
         services.AddSingleton<EdgePurge>();
         if (options.Folder.Length > 0)
