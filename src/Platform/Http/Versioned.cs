@@ -8,11 +8,9 @@ namespace Sluice.Platform.Http;
 /// <summary>A whole page, UTF-8, and the tag that names its content.</summary>
 public sealed record HtmlPage(byte[] Html, string ETag)
 {
-    public static HtmlPage Of(string html)
-    {
-        var bytes = Encoding.UTF8.GetBytes(html);
-        return new HtmlPage(bytes, $"\"{Convert.ToHexStringLower(System.IO.Hashing.XxHash3.Hash(bytes))}\"");
-    }
+    public static HtmlPage Of(string html) => Of(Encoding.UTF8.GetBytes(html));
+
+    public static HtmlPage Of(byte[] html) => new(html, $"\"{Convert.ToHexStringLower(System.IO.Hashing.XxHash3.Hash(html))}\"");
 }
 
 /// <summary>
