@@ -20,7 +20,7 @@ public sealed record CategoryView(string Slug, string Title, string? Parent, lon
 
 public sealed record CategoryList(IReadOnlyList<CategoryView> Items);
 
-/// <summary><c>GET /v1/categories</c>, <c>PUT</c> and <c>DELETE /v1/categories/{slug}</c>: a tree of at most 2,000, five deep. Few and read by everybody, so they are always read whole.</summary>
+/// <summary><c>GET /v1/categories</c>, <c>PUT</c> and <c>DELETE /v1/categories/{id}</c>: a tree of at most 2,000, five deep. Few and read by everybody, so they are always read whole.</summary>
 internal sealed class Categories(Database database, TieredCache cache, ProductChanges changes)
 {
     private const int Max = 2_000, DepthMax = 5, PositionMax = 1_000_000;
@@ -28,9 +28,9 @@ internal sealed class Categories(Database database, TieredCache cache, ProductCh
     public static void Map(IEndpointRouteBuilder routes)
     {
         routes.MapGet("/v1/categories", (HttpContext context, Categories categories) => categories.GetAsync(context)).For(AccessRule.Public).WithTags("Catalog").WithSummary("All categories, those above first").Produces<CategoryList>().IsVersioned();
-        routes.MapPut("/v1/categories/{slug}", (string slug, CategoryRequest request, Categories categories) => categories.PutAsync(slug, request)).For(AccessRule.Server).WithTags("Catalog").WithSummary("Make or change a category")
+        routes.MapPut("/v1/categories/{id}", (string id, CategoryRequest request, Categories categories) => categories.PutAsync(id, request)).For(AccessRule.Server).WithTags("Catalog").WithSummary("Make or change a category")
             .Produces<CategoryView>().Refuses(409, "category-misplaced", "too-many-categories");
-        routes.MapDelete("/v1/categories/{slug}", (string slug, Categories categories) => categories.DeleteAsync(slug)).For(AccessRule.Server).WithTags("Catalog").WithSummary("Take away a category that nothing is in")
+        routes.MapDelete("/v1/categories/{id}", (string id, Categories categories) => categories.DeleteAsync(id)).For(AccessRule.Server).WithTags("Catalog").WithSummary("Take away a category that nothing is in")
             .Produces(204).Refuses(409, "category-in-use");
     }
 

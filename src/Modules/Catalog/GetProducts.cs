@@ -69,7 +69,7 @@ internal sealed class GetProducts(Database database, TieredCache cache, Categori
     }
 
     private static void Listed(RouteHandlerBuilder route) => route.Produces<Page<ProductView>>()
-        .TakesQuery("category", "Only of this category and those below it.", "kitchen").TakesQuery("limit", $"1 to {PageMax}; {PageDefault} unless given.", "24").TakesQuery("cursor", "What nextCursor said.", "17.mug").IsVersioned();
+        .TakesQuery("category", "Only of this category and those below it.", "kitchen").TakesQuery("limit", $"1 to {PageMax}; {PageDefault} unless given.", "24").TakesQuery("cursor", "What nextCursor said.", "17.mug").Refuses(404, "not-found").IsVersioned();
 
     private async Task<IResult> GetAsync(string sku, HttpContext context)
     {

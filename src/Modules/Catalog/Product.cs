@@ -56,12 +56,12 @@ internal sealed record Product(string Sku, string Title, string? Description, st
         Must("title", Names.IsText(request.Title, 200), "has 1 to 200 characters");
         Must("description", request.Description is null || Names.IsText(request.Description, 4_000), "has 1 to 4,000 characters");
         Must("imageUrl", request.ImageUrl is null || IsImage(request.ImageUrl, options), ImageRule);
-        var images = request.Images ?? (request.ImageUrl is null ? [] : [new ProductImage(request.ImageUrl, null, null, null)]);
+        var images = request.Images is { Count: > 0 } given ? given : request.ImageUrl is null ? [] : [new ProductImage(request.ImageUrl, null, null, null)];
         Must("images", images.Count <= ImagesMax, $"has at most {ImagesMax}");
         Must("images", images.All(image => image is not null && IsImage(image.Url, options)), $"'url' {ImageRule}");
         Must("images", images.All(image => image?.Alt is null || Names.IsText(image.Alt, 200)), "'alt' has 1 to 200 characters");
         Must("images", images.All(image => image is null || (image.Width is null) == (image.Height is null) && image.Width is null or (>= 1 and <= 20_000) && image.Height is null or (>= 1 and <= 20_000)), "'width' and 'height' go together, 1 to 20,000 pixels each");
-        Must("imageUrl", request.ImageUrl is null || images.Count == 0 || images[0]?.Url == request.ImageUrl, "is the first of 'images', or is left out");
+        Must("imageUrl", request.ImageUrl is null || images[0]?.Url == request.ImageUrl, "is the first of 'images', or is left out");
         var prices = (request.Prices ?? []).Select(price => price is null ? null : price with { Kind = price.Kind ?? "retail" }).ToList();
         Must("prices", prices.Count <= PricesMax, $"has at most {PricesMax}");
         Must("prices", prices.TrueForAll(price => price is not null && Names.IsCurrency(price.Currency)), "'currency' is an ISO 4217 code such as EUR");

@@ -40,7 +40,7 @@ internal static class PutProduct
     {
         routes.MapPut("/v1/products/{sku}", PutAsync).For(AccessRule.Server).WithTags("Catalog").WithSummary("Make or change a product").Produces<ProductView>();
         routes.MapDelete("/v1/products/{sku}", DeleteAsync).For(AccessRule.Server).WithTags("Catalog").WithSummary("Take a product away").Produces(204);
-        routes.MapPost("/v1/imports/products", ImportAsync).For(AccessRule.Server).WithTags("Catalog").WithSummary($"Make or change up to {RowsMax} products at once").Produces<ImportResult>();
+        routes.MapPost("/v1/imports/products", ImportAsync).For(AccessRule.Server).WithTags("Catalog").WithSummary($"Make or change up to {RowsMax} products at once").Produces<ImportResult>().Refuses(409, "category-changed");
     }
 
     private static async Task<IResult> PutAsync(string sku, ProductRequest request, ProductChanges changes, GetProducts products, CatalogOptions options)
