@@ -24,6 +24,7 @@ public sealed class CatalogModule : IModule
         services.AddSingleton<Categories>();
         services.AddSingleton<GetProducts>();
         services.AddSingleton<CatalogPages>();
+        services.AddSingleton<GetPages>();
         services.AddSingleton<ISitePart, CatalogSite>();
     }
 
@@ -32,7 +33,7 @@ public sealed class CatalogModule : IModule
         PutProduct.Map(routes);
         GetProducts.Map(routes);
         Categories.Map(routes);
-        CatalogPages.Map(routes);
+        GetPages.Map(routes);
     }
 
     public void AddWorkers(IServiceCollection services)

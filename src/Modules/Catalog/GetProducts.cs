@@ -18,7 +18,10 @@ namespace Sluice.Modules.Catalog;
 /// <summary><c>GET /v1/products/{sku}</c>, <c>GET /v1/products</c>, <c>GET /v1/search</c>. A product is kept under its sku, lists and searches under the catalogue's version.</summary>
 internal sealed class GetProducts(Database database, TieredCache cache, Categories categories)
 {
-    private const int PageDefault = 24, PageMax = 100, QuestionCharsMax = 100;
+    /// <summary>Products on a page unless the caller asks for another number.</summary>
+    public const int PageDefault = 24;
+
+    private const int PageMax = 100, QuestionCharsMax = 100;
 
     public static void Map(IEndpointRouteBuilder routes)
     {
@@ -47,26 +50,6 @@ internal sealed class GetProducts(Database database, TieredCache cache, Categori
     /// <summary>What a search finds, for a page.</summary>
     public async Task<Page<ProductView>> FoundAsync(string words) =>
         JsonSerializer.Deserialize((await KeptAsync(new ListQuestion(words, null, null, PageDefault), known: 0)).Json, CatalogJson.Default.PageProductView)!;
-
-    /// <summary>Every listed product, in one walk from the newest on.</summary>
-    public async IAsyncEnumerable<ProductRow> AllAsync()
-    {
-        for (var cursor = new ListCursor(long.MaxValue, ""); ;)
-        {
-            var rows = await database.ReadAsync(connection => ReadAsync(connection, null, cursor, PageMax));
-            foreach (var row in rows)
-            {
-                yield return row;
-            }
-
-            if (rows.Count < PageMax)
-            {
-                yield break;
-            }
-
-            cursor = new ListCursor(rows[^1].Position, rows[^1].Sku);
-        }
-    }
 
     private static void Listed(RouteHandlerBuilder route) => route.Produces<Page<ProductView>>()
         .TakesQuery("category", "Only of this category and those below it.", "kitchen").TakesQuery("limit", $"1 to {PageMax}; {PageDefault} unless given.", "24").TakesQuery("cursor", "What nextCursor said.", "17.mug").Refuses(404, "not-found").IsVersioned();
@@ -135,11 +118,13 @@ internal sealed class GetProducts(Database database, TieredCache cache, Categori
 
     private static async Task<Page<ProductView>> ListAsync(DbConnection connection, IReadOnlyList<string>? slugs, ListQuestion question)
     {
-        var rows = await ReadAsync(connection, slugs, question.Cursor ?? new ListCursor(long.MaxValue, ""), question.Limit + 1);
+        var rows = await ReadAsync(connection, slugs, question.Cursor ?? ListCursor.Start, question.Limit + 1);
         return PageOf(rows.Select(row => (row.ToView(), row.Position)).ToList(), question.Limit);
     }
 
-    private static async Task<IReadOnlyList<ProductRow>> ReadAsync(DbConnection connection, IReadOnlyList<string>? slugs, ListCursor cursor, int count) => (await connection.QueryAsync<ProductRow>(
+    /// <summary>Listed products from a place on, newest first.</summary>
+    /// <param name="slugs">Only of these categories; null: of all and of none.</param>
+    public static async Task<IReadOnlyList<ProductRow>> ReadAsync(DbConnection connection, IReadOnlyList<string>? slugs, ListCursor cursor, int count) => (await connection.QueryAsync<ProductRow>(
         $"SELECT {ProductRow.Columns} FROM products WHERE is_listed = 1 AND (position < @Number OR (position = @Number AND sku > @Sku)) " +
         (slugs is null ? "" : "AND sku IN (SELECT sku FROM product_categories WHERE slug IN @slugs) ") + "ORDER BY position DESC, sku LIMIT @count",
         slugs is null ? new { cursor.Number, cursor.Sku, count } : new { cursor.Number, cursor.Sku, count, slugs = SqlList.Of(slugs) })).AsList();
@@ -153,7 +138,7 @@ internal sealed class GetProducts(Database database, TieredCache cache, Categori
         }
 
         // Each term's products, joined: all terms must be found. What a product weighs is the sum over the terms.
-        var cursor = question.Cursor ?? new ListCursor(long.MaxValue, "");
+        var cursor = question.Cursor ?? ListCursor.Start;
         var parameters = new DynamicParameters(new { cursor.Number, cursor.Sku, count = question.Limit + 1 });
         var statement = new StringBuilder("SELECT t0.sku AS Sku, ").AppendJoin(" + ", terms.Select((_, i) => $"t{i}.weight")).Append(" AS Weight FROM ");
         for (var i = 0; i < terms.Count; i++)
@@ -198,6 +183,9 @@ internal sealed record ListQuestion(string? Words, string? Category, ListCursor?
 /// <summary>Where a list goes on: behind this place (or weight) and sku.</summary>
 internal sealed record ListCursor(long Number, string Sku)
 {
+    /// <summary>Before everything.</summary>
+    public static ListCursor Start { get; } = new(long.MaxValue, "");
+
     public static bool TryParse(string? text, out ListCursor? cursor)
     {
         cursor = text?.Split('.', 2) is [var number, var sku] && number.Length <= 19 && long.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out var parsed) && Names.IsSku(sku) ? new ListCursor(parsed, sku) : null;

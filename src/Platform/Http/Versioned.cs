@@ -78,11 +78,11 @@ public static class Versioned
 
     private static string Tag(long version) => string.Create(CultureInfo.InvariantCulture, $"\"{version}\"");
 
-    // What one user is answered is nothing for caches that others read from.
+    // A CDN may answer for a second, one more while it asks, and for long while no node answers; browsers ask each time. What one user is answered is nothing for caches that others read from.
     private static void Head(HttpContext context, string etag)
     {
         context.Response.Headers.ETag = etag;
-        context.Response.Headers.CacheControl = context.Features.Get<Caller>() is null ? "no-cache" : "private, no-cache";
+        context.Response.Headers.CacheControl = context.Features.Get<Caller>() is null ? "public, max-age=0, s-maxage=1, stale-while-revalidate=1, stale-if-error=600" : "private, no-cache";
     }
 
     // A list of quoted tags, or *. Weak and strong are one: a tag names the content, not its bytes.
