@@ -37,7 +37,10 @@ internal sealed class Settings
     {
         var file = new ConfigurationBuilder().AddJsonFile(Path.Combine(AppContext.BaseDirectory, "appsettings.json"), optional: true)
             .AddJsonFile(Path.Combine(Environment.CurrentDirectory, "appsettings.json"), optional: true).Build();
-        var configuration = new ConfigurationBuilder().AddConfiguration(file.GetSection("Sluice")).AddEnvironmentVariables("SLUICE__").AddInMemoryCollection(overrides).Build();
+
+        // Of a setting that is given twice on the command line the last one holds.
+        var last = overrides.GroupBy(setting => setting.Key, StringComparer.OrdinalIgnoreCase).Select(given => given.Last());
+        var configuration = new ConfigurationBuilder().AddConfiguration(file.GetSection("Sluice")).AddEnvironmentVariables("SLUICE__").AddInMemoryCollection(last).Build();
         var settings = new Settings(configuration);
         var wrong = new List<string>();
         settings.RefuseUnknown(sections, wrong);

@@ -9,7 +9,7 @@ namespace Sluice.Operations.Publishing;
 
 /// <summary>
 /// An S3 bucket, or what speaks like one, behind a CDN. Keys are addresses: <c>products/mug</c>, <c>v1/products/mug</c>, <c>index.html</c> for <c>/</c>.
-/// A bucket has no step that replaces many files: what pages refer to is put first, each file whole, the manifest last, and only then does what is gone go. Whoever dies in between leaves old pages beside new ones, each whole.
+/// A bucket has no step that replaces many files: what pages refer to is put first, each file whole, the manifest last. Whoever dies in between leaves old pages beside new ones, each whole.
 /// What is there is compared by the bucket's own checksums, so whatever an exporter that was behind or died has left is put right by the next run.
 /// </summary>
 public sealed class BucketTarget : ISiteTarget, IDisposable
@@ -67,17 +67,18 @@ public sealed class BucketTarget : ISiteTarget, IDisposable
 
             FaultPoints.Reach("site.written");
 
-            // Step 3: the manifest, then what is in neither this site nor the one before: pages that somebody has loaded still find their scripts.
+            // Step 3: what this site has no more goes; nothing that no manifest named, and no scripts: pages that somebody has loaded still ask for them.
+            var gone = (before?.Files.Keys ?? Enumerable.Empty<string>()).Where(url => !manifest.Files.ContainsKey(url) && !url.StartsWith("/assets/", StringComparison.Ordinal)).Select(KeyOf).Where(there.ContainsKey);
+            foreach (var keys in gone.Chunk(DeletesPerCall))
+            {
+                await client.DeleteObjectsAsync(new DeleteObjectsRequest { BucketName = bucket, Objects = [.. keys.Select(key => new KeyVersion { Key = key })] }, cancel);
+            }
+
+            // Step 4: the manifest, which says that all of it is there.
             var urls = manifest.ChangedSince(before);
             if (urls.Count > 0 || before?.Version != manifest.Version)
             {
                 await PutAsync(new SiteFile("/" + SiteManifest.FileName, "application/json", manifest.ToBytes()), cancel);
-            }
-
-            var gone = there.Keys.Where(key => key != SiteManifest.FileName && !manifest.Files.ContainsKey(UrlOf(key)) && !(IsAsset(key) && before?.Files.ContainsKey(UrlOf(key)) != false)).ToList();
-            foreach (var keys in gone.Chunk(DeletesPerCall))
-            {
-                await client.DeleteObjectsAsync(new DeleteObjectsRequest { BucketName = bucket, Objects = [.. keys.Select(key => new KeyVersion { Key = key })] }, cancel);
             }
 
             var result = new SiteChange(manifest, [.. urls.Union(changed.Select(file => file.Url))]);
@@ -92,11 +93,7 @@ public sealed class BucketTarget : ISiteTarget, IDisposable
 
     public void Dispose() => client.Dispose();
 
-    private static bool IsAsset(string key) => key.StartsWith("assets/", StringComparison.Ordinal);
-
     private static string KeyOf(string url) => url == "/" ? "index.html" : url[1..];
-
-    private static string UrlOf(string key) => key == "index.html" ? "/" : "/" + key;
 
     // The bucket's checksum of what was put in one piece. It finds differences; nobody's safety rests on it.
 #pragma warning disable CA5351

@@ -9,13 +9,13 @@ public sealed class PublishOptions
     [Required(AllowEmptyStrings = true)] public string Folder { get; init; } = "";
 
     /// <summary>An S3 bucket. Empty: none. Its keys are <c>SecretKey</c> with <c>AccessKey</c>, or what the machine gives (environment, role).</summary>
-    [RegularExpression("|[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")] public string Bucket { get; init; } = "";
+    [RegularExpression("[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", ErrorMessage = "the name of a bucket, 3 to 63 of a-z 0-9 . -")] public string Bucket { get; init; } = "";
 
     /// <summary>Where the bucket is when it is not at Amazon: <c>https://s3.example.com</c>.</summary>
-    [RegularExpression("|https?://[^/?#]+/?")] public string BucketUrl { get; init; } = "";
+    [RegularExpression("https?://[^/?#]+/?", ErrorMessage = "an address such as https://s3.example.com")] public string BucketUrl { get; init; } = "";
 
     /// <summary>The bucket's region.</summary>
-    [RegularExpression("[a-z0-9-]{1,40}")] public string Region { get; init; } = "us-east-1";
+    [RegularExpression("[a-z0-9-]{1,40}", ErrorMessage = "a region such as eu-central-1")] public string Region { get; init; } = "us-east-1";
 
     /// <summary>The key id for the bucket; empty: what the machine gives.</summary>
     [Required(AllowEmptyStrings = true)] public string AccessKey { get; init; } = "";
@@ -30,16 +30,16 @@ public sealed class PublishOptions
     [PurgeTargets] public IReadOnlyList<string> Purge { get; init; } = [];
 
     /// <summary>The shop's public address, <c>https://shop.example.com</c>: by it Cloudflare knows what to purge, and pages name themselves.</summary>
-    [RegularExpression("|https?://[^/?#]+")] public string SiteUrl { get; init; } = "";
+    [RegularExpression("https?://[^/?#]+", ErrorMessage = "an address such as https://shop.example.com, without a slash at its end")] public string SiteUrl { get; init; } = "";
 
     /// <summary>The id of the zone at Cloudflare. Empty: none.</summary>
-    [RegularExpression("|[A-Za-z0-9]{1,64}")] public string CloudflareZone { get; init; } = "";
+    [RegularExpression("[A-Za-z0-9]{1,64}", ErrorMessage = "the id of a zone")] public string CloudflareZone { get; init; } = "";
 
     /// <summary>A token that may purge that zone.</summary>
     [Required(AllowEmptyStrings = true)] public string CloudflareTokenSecret { get; init; } = "";
 
     /// <summary>Cloudflare's API, or what speaks like it.</summary>
-    [RegularExpression("https?://[^?#]+")] public string CloudflareUrl { get; init; } = "https://api.cloudflare.com/client/v4";
+    [RegularExpression("https?://[^?#]+", ErrorMessage = "an address such as https://api.cloudflare.com/client/v4")] public string CloudflareUrl { get; init; } = "https://api.cloudflare.com/client/v4";
 
     /// <summary>How often what is published is compared with what should be, besides after each change, 1 s – 1 day. Heals what an exporter that died or was behind has left in a bucket.</summary>
     [Range(typeof(TimeSpan), "00:00:01", "1.00:00:00")] public TimeSpan CheckEvery { get; init; } = TimeSpan.FromMinutes(5);
