@@ -1,5 +1,6 @@
 using Microsoft.AspNetCore.StaticFiles;
 using Microsoft.Extensions.FileProviders;
+using Sluice.Modules.Catalog;
 using Sluice.Platform.Http;
 
 namespace Sluice.Host;
@@ -16,7 +17,10 @@ internal static class StaticPages
 
     public static void Use(IApplicationBuilder app)
     {
-        app.Use(AddSecurityHeaders);
+        // Pictures may come from where the operator said, and from nowhere else.
+        var hosts = app.ApplicationServices.GetRequiredService<CatalogOptions>().ImageHosts;
+        var policy = ContentSecurityPolicy.Replace("img-src 'self'", string.Join(" https://", hosts.Prepend("img-src 'self'")), StringComparison.Ordinal);
+        app.Use((context, next) => AddSecurityHeaders(context, next, policy));
         if (app.ApplicationServices.GetService<StorefrontFiles>() is not { } files)
         {
             return;
@@ -32,10 +36,10 @@ internal static class StaticPages
         });
     }
 
-    private static Task AddSecurityHeaders(HttpContext context, RequestDelegate next)
+    private static Task AddSecurityHeaders(HttpContext context, RequestDelegate next, string policy)
     {
         var headers = context.Response.Headers;
-        headers.ContentSecurityPolicy = context.Request.Path.StartsWithSegments("/docs", StringComparison.Ordinal) ? DocsContentSecurityPolicy : ContentSecurityPolicy;
+        headers.ContentSecurityPolicy = context.Request.Path.StartsWithSegments("/docs", StringComparison.Ordinal) ? DocsContentSecurityPolicy : policy;
         headers["Referrer-Policy"] = "same-origin";
         return next(context);
     }

@@ -1,5 +1,6 @@
 using System.IO.Compression;
 using System.Net;
+using System.Net.Http.Json;
 using System.Text.Json.Nodes;
 using Sluice.Tests.Integration.Failure;
 using Sluice.Tests.Integration.Servers;
@@ -106,6 +107,28 @@ public sealed class EdgeTests
 
         await Eventually.TrueAsync(async () => (await GetAsync(edge, "/v1/products/mug")).Text.Contains("Mug 2", StringComparison.Ordinal), "it shows the change");
         Assert.Equal(404, (int)(await edge.Http.GetAsync("/__purge/v1/products/nowhere")).StatusCode);
+    }
+
+    [Fact]
+    public async Task Pictures_OfHostsThatTheOperatorNamed_AreTakenAndAllowedToBrowsers()
+    {
+        await using var server = await SluiceServer.StartAsync(["Catalog:ImageHosts:0=img.example.com"]);
+
+        Assert.Equal(200, (await PutPictureAsync("https://img.example.com/mug.png")).Status);
+        foreach (var other in new[] { "https://img.example.com.evil.example/mug.png", "https://user@img.example.com/mug.png", "http://img.example.com/mug.png", "https://img.example.com:444/mug.png", "https://evil.example/img.example.com" })
+        {
+            Assert.Equal(400, (await PutPictureAsync(other)).Status);
+        }
+
+        var page = await GetAsync(server.Http, "/products/mug");
+        Assert.Contains("img-src 'self' https://img.example.com data:;", page.Response.Headers.GetValues("Content-Security-Policy").Single(), StringComparison.Ordinal);
+        Assert.Contains("src=\"https://img.example.com/mug.png\"", page.Text, StringComparison.Ordinal);
+
+        Task<Answer> PutPictureAsync(string url) => server.AnswerAsync(new HttpRequestMessage(HttpMethod.Put, "/v1/products/mug")
+        {
+            Headers = { { "X-Api-Key", server.AdminKey } },
+            Content = JsonContent.Create(new JsonObject { ["title"] = "Mug", ["images"] = new JsonArray(new JsonObject { ["url"] = url }) }),
+        });
     }
 
     [Theory]
