@@ -47,6 +47,9 @@ public sealed class PublishOptions
     /// <summary>Whether there is a place to publish to.</summary>
     internal bool IsOn => Folder.Length > 0 || Bucket.Length > 0;
 
+    /// <summary>Whether somebody in front is to be told what changed.</summary>
+    internal bool HasCaches => Purge.Count > 0 || CloudflareZone.Length > 0;
+
     /// <summary>What does not fit together, for people.</summary>
     public IEnumerable<string> Contradictions()
     {

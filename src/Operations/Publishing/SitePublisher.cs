@@ -85,6 +85,10 @@ public sealed partial class SitePublisher : BackgroundService
             {
                 LogPublished(log, change.Manifest.Version, target.Describe, change.Manifest.Files.Count, change.ChangedUrls.Count, (long)time.GetElapsedTime(started).TotalMilliseconds);
                 await purge.TellAsync(change.ChangedUrls, cancel);
+                if (options.HasCaches)
+                {
+                    LogTold(log, change.ChangedUrls.Count);
+                }
             }
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
@@ -106,6 +110,9 @@ public sealed partial class SitePublisher : BackgroundService
 
     [LoggerMessage(Level = LogLevel.Information, Message = "Version {Version} published to {Target}: {Files} files, {Changed} of them changed, {Milliseconds} ms")]
     private static partial void LogPublished(ILogger log, long version, string target, int files, int changed, long milliseconds);
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "The caches in front forget {Changed} addresses")]
+    private static partial void LogTold(ILogger log, int changed);
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "Publishing failed, trying again: {Says}")]
     private static partial void LogFailed(ILogger log, Exception? error, string says);

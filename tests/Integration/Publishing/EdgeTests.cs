@@ -103,10 +103,16 @@ public sealed class EdgeTests
         await using var edge = await NginxEdge.StartAsync(server.Port, elsewhere.Path, port);
         await Eventually.TrueAsync(async () => (await GetAsync(edge, "/v1/products/mug")).Edge == "HIT", "it is kept");
 
+        var told = Told();
         await PutAsync(server, "mug", "Mug 2");
+        await Eventually.TrueAsync(() => Task.FromResult(Told() > told), "the cache is told");
 
-        await Eventually.TrueAsync(async () => (await GetAsync(edge, "/v1/products/mug")).Text.Contains("Mug 2", StringComparison.Ordinal), "it shows the change");
+        // Without its origin the edge would show what it has.
+        await server.KillAsync();
+        Assert.DoesNotContain("Mug 1", (await GetAsync(edge, "/v1/products/mug")).Text, StringComparison.Ordinal);
         Assert.Equal(404, (int)(await edge.Http.GetAsync("/__purge/v1/products/nowhere")).StatusCode);
+
+        int Told() => server.Process.Output.Split('\n').Count(line => line.Contains("The caches in front forget", StringComparison.Ordinal));
     }
 
     [Fact]
