@@ -31,6 +31,16 @@ public static class Versioned
         return Matches(context.Request.Headers.IfNoneMatch, etag) ? NothingNew : new Json(json);
     }
 
+    /// <summary>The answer of what the caller has just changed, with its new version.</summary>
+    public static IResult Changed(HttpContext context, long version, byte[] json)
+    {
+        Head(context, Tag(version));
+        return new Json(json);
+    }
+
+    /// <summary>Whether the caller may change what is in this version now: it names this one in <c>If-Match</c>, or none.</summary>
+    public static bool MayChange(HttpRequest request, long version) => request.Headers.IfMatch is not { Count: > 0 } header || Matches(header, Tag(version));
+
     private static string Tag(long version) => string.Create(CultureInfo.InvariantCulture, $"\"{version}\"");
 
     // What one user is answered is nothing for caches that others read from.
