@@ -25,6 +25,16 @@ public sealed class SharedRateLimitTests(Engines engines)
     }
 
     [Fact]
+    public async Task Check_OfLessThanOneASecond_AdmitsTheBurstAndThenWaitsForSeconds()
+    {
+        var nodes = Nodes((await engines.OpenAsync(Engine.Redis)).Redis, 2, perSecond: 0.01);
+        var user = $"u-{Guid.NewGuid():N}";
+        var waits = await Task.WhenAll(Enumerable.Range(0, 200).Select(i => nodes[i % 2].CheckAsync(user).AsTask()));
+        Assert.Equal(Burst, waits.Count(wait => wait is null));
+        Assert.InRange(waits.Max()!.Value, TimeSpan.FromSeconds(100), TimeSpan.FromSeconds(200)); // A half is dealt out: the other half has one in 200 s.
+    }
+
+    [Fact]
     public async Task Check_OfSomebodyWhoStaysAtOneNode_AdmitsThatNodesPartAndWhatIsShared()
     {
         var nodes = Nodes((await engines.OpenAsync(Engine.Redis)).Redis, 2, perSecond: 1);
@@ -79,6 +89,6 @@ public sealed class SharedRateLimitTests(Engines engines)
         await Servers.Eventually.TrueAsync(async () => !await redis.DbOf($"{{rate:test:{user}}}").KeyExistsAsync($"{{rate:test:{user}}}"), "what nobody needs any more is gone from Redis");
     }
 
-    private SharedRateLimit[] Nodes(RedisConnection redis, int count, int perSecond) =>
+    private SharedRateLimit[] Nodes(RedisConnection redis, int count, double perSecond) =>
         [.. Enumerable.Range(0, count).Select(_ => new RateLimits(new AdmissionOptions(), redis, new ApiNodes { Count = count }, time).New("test", perSecond, Burst))];
 }
