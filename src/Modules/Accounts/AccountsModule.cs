@@ -12,7 +12,7 @@ public sealed class AccountsModule : IModule
 {
     public string Name => "Accounts";
 
-    public IReadOnlyList<string> Needs => [];
+    public IReadOnlyList<string> Needs => ["Orders"];
 
     public IReadOnlyDictionary<string, Type> Options { get; } = new Dictionary<string, Type>(StringComparer.Ordinal) { ["Accounts"] = typeof(AccountsOptions) };
 
@@ -29,6 +29,7 @@ public sealed class AccountsModule : IModule
         Register.Map(routes);
         LogIn.Map(routes);
         ChangePassword.Map(routes);
+        GetMe.Map(routes);
         Profile.Map(routes);
         Addresses.Map(routes);
         CreateTokens.Map(routes);

@@ -14,10 +14,35 @@ public static class Versioned
         request.Headers.IfNoneMatch is [{ Length: <= 30 } header] && header.AsSpan().Trim() is var tag && (tag.StartsWith("W/") ? tag[2..] : tag) is ['"', .. var number, '"'] &&
         long.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out var version) ? version : 0;
 
-    /// <summary>The answer for somebody who has this version.</summary>
-    public static IResult Unchanged(HttpContext context, long version)
+    /// <summary>The same for an answer of several parts, whose tag is the numbers of each (<see cref="TagOf"/>); zeros when the caller names none.</summary>
+    public static long[] KnownVersions(HttpRequest request, int count)
     {
-        Head(context, Tag(version));
+        var known = new long[count];
+        if (request.Headers.IfNoneMatch is [{ Length: <= 100 } header] && header.Trim() is var tag && (tag.StartsWith("W/", StringComparison.Ordinal) ? tag[2..] : tag) is ['"', .. var numbers, '"'] &&
+            numbers.Split('-') is var parts && parts.Length == count)
+        {
+            for (var i = 0; i < count; i++)
+            {
+                if (!long.TryParse(parts[i], NumberStyles.None, CultureInfo.InvariantCulture, out known[i]))
+                {
+                    return new long[count];
+                }
+            }
+        }
+
+        return known;
+    }
+
+    /// <summary>The tag of an answer of several parts: <c>"3-17"</c>.</summary>
+    public static string TagOf(params IEnumerable<long> versions) => $"\"{string.Join('-', versions.Select(version => version.ToString(CultureInfo.InvariantCulture)))}\"";
+
+    /// <summary>The answer for somebody who has this version.</summary>
+    public static IResult Unchanged(HttpContext context, long version) => Unchanged(context, Tag(version));
+
+    /// <param name="etag">Quoted, as it goes over the wire.</param>
+    public static IResult Unchanged(HttpContext context, string etag)
+    {
+        Head(context, etag);
         return NothingNew;
     }
 

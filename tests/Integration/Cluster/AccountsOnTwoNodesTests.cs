@@ -112,6 +112,9 @@ public sealed class AccountsOnTwoNodesTests(TwoAccountNodes nodes) : IClassFixtu
 
             var name = $"{Guid.NewGuid():N}";
             Assert.Equal(200, (await TwoAccountNodes.SendAsync(one, HttpMethod.Patch, "/v1/me/profile", token, new JsonObject { ["name"] = name })).Status);
+            var me = await GetAsync(other, "");
+            Assert.Equal(name, (string?)me.Json["profile"]!["name"]);
+            Assert.Equal(304, (await TwoAccountNodes.SendAsync(other, HttpMethod.Get, "/v1/me", token, known: me.ETag)).Status);
             var changed = await TwoAccountNodes.SendAsync(other, HttpMethod.Get, "/v1/me/profile", token, known: profile.ETag);
             Assert.Equal((200, name), (changed.Status, (string?)changed.Json["name"]));
 
@@ -127,7 +130,7 @@ public sealed class AccountsOnTwoNodesTests(TwoAccountNodes nodes) : IClassFixtu
 
         async Task<Answer> GetAsync(SluiceServer node, string what)
         {
-            var answer = await TwoAccountNodes.SendAsync(node, HttpMethod.Get, $"/v1/me/{what}", token);
+            var answer = await TwoAccountNodes.SendAsync(node, HttpMethod.Get, $"/v1/me/{what}".TrimEnd('/'), token);
             Assert.Equal(200, answer.Status);
             return answer;
         }

@@ -8,6 +8,9 @@ namespace Sluice.Tests.Integration.Http;
 [Collection(nameof(HttpShop))]
 public sealed class AccountTests(HttpShop shop)
 {
+    // As the server writes it: without escapes for what needs none.
+    private static readonly System.Text.Json.JsonSerializerOptions Plain = new() { WriteIndented = false };
+
     private readonly string email = $"u-{Guid.NewGuid():N}@example.org";
 
     [Fact]
@@ -140,6 +143,40 @@ public sealed class AccountTests(HttpShop shop)
         Assert.Null((await SendAsync(HttpMethod.Patch, "/v1/me/profile", token, new JsonObject { ["locale"] = null })).Json["locale"]);
         var now = await SendAsync(HttpMethod.Get, "/v1/me/profile", token, null, ("If-None-Match", first));
         Assert.Equal((200, "Ann B.", "\"3\""), (now.Status, (string?)now.Json["name"], now.Headers.ETag?.ToString()));
+    }
+
+    [Fact]
+    public async Task Me_ShowsProfileAndNewestOrdersAsTheirOwnRoutesDo_UntilOneOfThemChanges()
+    {
+        var (_, token) = await shop.RegisterAsync(email);
+        var claim = await shop.Server.ClaimAsync(await shop.Server.OpenSaleAsync(stock: 2), token, prefer: "wait=20");
+        Assert.Equal(201, claim.Status);
+        var me = await SendAsync(HttpMethod.Get, "/v1/me", token);
+        Assert.Equal((await SendAsync(HttpMethod.Get, "/v1/me/profile", token)).Text, me.Json["profile"]!.ToJsonString(Plain));
+        Assert.Equal((await SendAsync(HttpMethod.Get, "/v1/orders", token)).Text, me.Json["orders"]!.ToJsonString(Plain));
+        Assert.Equal(claim.ClaimId, (string?)me.Json["orders"]!["items"]![0]!["id"]);
+
+        var tag = me.Headers.ETag!.ToString();
+        Assert.Equal("\"1-1\"", tag);
+        Assert.Equal(304, (await GetAsync(tag)).Status);
+
+        await SendAsync(HttpMethod.Patch, "/v1/me/profile", token, new JsonObject { ["name"] = "Bob" });
+        var renamed = await GetAsync(tag);
+        Assert.Equal((200, "Bob", "\"2-1\""), (renamed.Status, (string?)renamed.Json["profile"]!["name"], renamed.Headers.ETag?.ToString()));
+
+        await SendAsync(HttpMethod.Post, $"/v1/orders/{claim.ClaimId}/cancel", token);
+        var cancelled = await GetAsync("\"2-1\"");
+        Assert.Equal((200, "cancelled", "\"2-2\""), (cancelled.Status, (string?)cancelled.Json["orders"]!["items"]![0]!["state"], cancelled.Headers.ETag?.ToString()));
+        Assert.Equal(304, (await GetAsync("\"2-2\"")).Status);
+
+        Task<HttpAnswer> GetAsync(string known) => SendAsync(HttpMethod.Get, "/v1/me", token, null, ("If-None-Match", known));
+    }
+
+    [Fact]
+    public async Task Me_OfAUserWithoutAnAccount_HasNoProfile()
+    {
+        var me = await shop.SendAsync(HttpMethod.Get, "/v1/me", "stranger");
+        Assert.Equal((200, """{"profile":null,"orders":{"items":[],"nextCursor":null}}"""), (me.Status, me.Text));
     }
 
     [Fact]

@@ -39,7 +39,7 @@ public sealed class AccountTests
     [InlineData("ä@b")]
     [InlineData("a@Ä")]
     [InlineData("\"a b\"@c")]
-    [InlineData("K@b")] // the Kelvin sign, which is a k in small letters
+    [InlineData("\u212A@b")] // the Kelvin sign, which is a k in small letters
     public void Email_OfAnotherForm_IsNone(string? text) => Assert.False(Account.TryEmail(text, out _, out _));
 
     [Fact]
