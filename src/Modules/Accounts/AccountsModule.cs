@@ -33,6 +33,7 @@ public sealed class AccountsModule : IModule
         Profile.Map(routes);
         Addresses.Map(routes);
         CreateTokens.Map(routes);
+        RotateTokenKeys.Map(routes);
         GuestSession.Map(routes);
         GetTime.Map(routes);
     }
@@ -43,6 +44,8 @@ public sealed class AccountsModule : IModule
 }
 
 [JsonSourceGenerationOptions(JsonSerializerDefaults.Web, NumberHandling = JsonNumberHandling.Strict, UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow, AllowDuplicateProperties = false)]
+[JsonSerializable(typeof(TokenKeyView))]
+[JsonSerializable(typeof(Page<TokenKeyView>))]
 [JsonSerializable(typeof(TokenRequest))]
 [JsonSerializable(typeof(TokenAnswer))]
 [JsonSerializable(typeof(TokensAnswer))]

@@ -195,6 +195,19 @@ public sealed class AccountTests(HttpShop shop)
     }
 
     [Fact]
+    public async Task TokenKeys_Rotated_AreListedWithoutSecretsAndTokensAreGoodAsBefore()
+    {
+        var made = await shop.SendAsync(HttpMethod.Post, "/v1/operations/token-keys", "server", """{"endOthers":false}""");
+        Assert.Equal(201, made.Status);
+        var items = (await shop.SendAsync(HttpMethod.Get, "/v1/operations/token-keys", "server")).Json["items"]!.AsArray();
+
+        Assert.Equal((string?)made.Json["id"], (string?)items[^1]!["id"]);
+        Assert.StartsWith("file-", (string?)items[0]!["id"], StringComparison.Ordinal);
+        Assert.All(items, item => Assert.Equal(["id", "signsFrom", "checksUntil"], item!.AsObject().Select(field => field.Key)));
+        Assert.Equal(200, (await shop.SendAsync(HttpMethod.Get, "/v1/me/profile", "user")).Status);
+    }
+
+    [Fact]
     public async Task Secrets_OfAnAccount_AreInNoLogAndInNoPlainColumn()
     {
         const string secret = "tr0ub4dor and three";
