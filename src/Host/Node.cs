@@ -49,6 +49,7 @@ internal sealed class Node : IAsyncDisposable
         ["WriteQueue"] = typeof(WriteQueueOptions),
         ["Cache"] = typeof(CacheOptions),
         ["Admission"] = typeof(AdmissionOptions),
+        ["Oidc"] = typeof(OidcOptions),
         ["Nodes"] = typeof(NodesOptions),
         ["Nginx"] = typeof(NginxOptions),
     }.Concat(ModuleList.All.SelectMany(module => module.Options)).ToDictionary(StringComparer.OrdinalIgnoreCase);
@@ -65,7 +66,7 @@ internal sealed class Node : IAsyncDisposable
         var modules = Choose(node.Modules);
         var proxies = Proxies.Trust(node.KnownProxies);
         var replicated = settings.Get<PoolsOptions>().Durability == Durability.Replicated;
-        if (settings.Get<RedisOptions>().Contradictions(replicated).Concat(settings.Get<WriteQueueOptions>().Contradictions()).ToList() is { Count: > 0 } contradictions)
+        if (settings.Get<RedisOptions>().Contradictions(replicated).Concat(settings.Get<WriteQueueOptions>().Contradictions()).Concat(settings.Get<OidcOptions>().Contradictions()).ToList() is { Count: > 0 } contradictions)
         {
             throw new SettingsException(contradictions);
         }

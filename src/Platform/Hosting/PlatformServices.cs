@@ -48,7 +48,9 @@ public static class PlatformServices
         services.AddSingleton(provider => new UserTokens(tokenSecret, provider.GetRequiredService<TimeProvider>()));
         services.AddSingleton(provider => ActivatorUtilities.CreateInstance<TokenKeys>(provider, tokenSecret));
         services.AddSingleton(provider => new Access(
-            provider.GetRequiredService<UserTokens>(), KeyFiles.LoadOrCreate(Path.Combine(node.Data, "admin.key"), KeyFiles.NewSecret)));
+            provider.GetRequiredService<UserTokens>(), KeyFiles.LoadOrCreate(Path.Combine(node.Data, "admin.key"), KeyFiles.NewSecret),
+            provider.GetRequiredService<OidcOptions>().Issuer.Length > 0 ? provider.GetRequiredService<OidcTokens>() : null));
+        services.AddSingleton<OidcTokens>();
         services.AddSingleton<Edge>();
         services.AddSingleton<Idempotency>();
         services.AddSingleton<ApiNodes>();

@@ -32,6 +32,8 @@ public sealed partial class TokenKeys(string secret, UserTokens tokens, Database
     // Another token.key is another first key, of which SQL says nothing yet.
     private readonly string firstId = "file-" + Convert.ToHexStringLower(HKDF.DeriveKey(HashAlgorithmName.SHA256, Encoding.UTF8.GetBytes(secret), IdBytes, info: "sluice: fingerprint of token.key"u8.ToArray()));
 
+    // What was read first is used first.
+    private readonly SemaphoreSlim loading = new(1, 1);
     private HashSet<string> unreadable = [];
 
     /// <summary>The keys whose tokens are good, by age. The last one signs, from its time on.</summary>
@@ -84,7 +86,25 @@ public sealed partial class TokenKeys(string secret, UserTokens tokens, Database
     /// <summary>Takes the keys of SQL into use.</summary>
     internal async Task LoadAsync()
     {
-        var rows = await ReadAsync();
+        await loading.WaitAsync();
+        try
+        {
+            Use(await ReadAsync());
+        }
+        finally
+        {
+            loading.Release();
+        }
+    }
+
+    public override void Dispose()
+    {
+        loading.Dispose();
+        base.Dispose();
+    }
+
+    private void Use(List<Row> rows)
+    {
         var keys = new List<TokenKey>();
         var failed = new HashSet<string>(StringComparer.Ordinal);
         foreach (var row in rows.Where(row => row.Sealed.Length > 0 && (row.ChecksUntil is null || row.ChecksUntil > Now)))

@@ -1,6 +1,5 @@
 using System.Buffers;
 using System.Buffers.Text;
-using System.Collections.Concurrent;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
@@ -28,9 +27,6 @@ public sealed class UserTokens : IDisposable
     /// <summary>Verdicts kept, about 1 KB each.</summary>
     private const int VerdictsMax = 50_000;
 
-    /// <summary>Places in which a token that was seen once leaves its mark.</summary>
-    private const int MarksCount = 1 << 16;
-
     /// <summary>Clocks of two nodes may differ by this much.</summary>
     private static readonly TimeSpan Skew = TimeSpan.FromSeconds(30);
 
@@ -39,10 +35,7 @@ public sealed class UserTokens : IDisposable
 
     // By age; few, so that a token's is found by looking at the beginning of each.
     private volatile Signer[] signers;
-    private readonly int[] marks = new int[MarksCount];
-    private ConcurrentDictionary<string, Verdict> young = new(StringComparer.Ordinal);
-    private int youngCount;
-    private ConcurrentDictionary<string, Verdict> old = new(StringComparer.Ordinal);
+    private readonly RecentTokens<Verdict> recent = new(VerdictsMax);
 
     /// <param name="secret">Of the first key, whose tokens name none.</param>
     public UserTokens(string secret, TimeProvider time)
@@ -88,15 +81,14 @@ public sealed class UserTokens : IDisposable
     /// <summary>The user of a token, or null when it is not ours, expired or not valid yet. A token seen twice before costs one look-up.</summary>
     public string? UserOf(ReadOnlySpan<char> token)
     {
-        if (young.GetAlternateLookup<ReadOnlySpan<char>>().TryGetValue(token, out var verdict) || old.GetAlternateLookup<ReadOnlySpan<char>>().TryGetValue(token, out verdict))
+        if (recent.TryFind(token, out var verdict))
         {
             if (!verdict.Signer.IsGone)
             {
                 return verdict.Expires > time.GetUtcNow() ? verdict.UserId : null;
             }
 
-            young.TryRemove(KeyValuePair.Create(token.ToString(), verdict));
-            old.TryRemove(KeyValuePair.Create(token.ToString(), verdict));
+            recent.Forget(token, verdict);
         }
 
         if (Check(token) is not { } fresh)
@@ -104,30 +96,8 @@ public sealed class UserTokens : IDisposable
             return null;
         }
 
-        // Most buyers of a rush ask once, and what is kept of them costs the collector more than the check: kept is who comes a second time.
-        if (IsMarked(token) && young.TryAdd(token.ToString(), fresh) && Interlocked.Increment(ref youngCount) >= VerdictsMax / 2)
-        {
-            // Two generations: when the young one is full it becomes the old one, and the old one is dropped. No clean-up, no lock.
-            // Counted beside the dictionary: its own Count takes every lock it has.
-            youngCount = 0;
-            (old, young) = (young, new(StringComparer.Ordinal));
-        }
-
+        recent.Keep(token, fresh);
         return fresh.UserId;
-    }
-
-    // True when a token like this one left its mark before. Another may have overwritten it or left the same: then a verdict is kept one visit later or sooner.
-    private bool IsMarked(ReadOnlySpan<char> token)
-    {
-        var mark = string.GetHashCode(token[^8..], StringComparison.Ordinal);
-        ref var place = ref marks[(uint)mark % MarksCount];
-        if (place == mark)
-        {
-            return true;
-        }
-
-        place = mark;
-        return false;
     }
 
     public void Dispose()
