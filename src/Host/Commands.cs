@@ -61,8 +61,15 @@ internal static class Commands
             "  SLUICE__SQL__CONNECTION='Server=127.0.0.1;User ID=check;Password=…;Database=information_schema' sluice check-sql --urls http://10.0.0.21:9201") { urls, set };
         checkSql.SetAction((parsed, cancel) => CheckSqlCommand.RunAsync(Overrides(parsed, null, urls, set), cancel));
 
+        var siteFolder = new Option<string?>("--folder") { Description = "Folder for a web server; 'current' in it is the newest whole site" };
+        var publish = new Command(
+            "publish",
+            "Write the pages and data that everybody sees alike as files, for a web server or a CDN. Once; a server does it by itself when Publish:Folder or Publish:Bucket is set.\n\nExamples:\n" +
+            "  sluice publish --folder site\n  SLUICE__PUBLISH__SECRETKEY=… sluice publish --set Publish:Bucket=shop --set Publish:AccessKey=AKIA…") { siteFolder, data, json, set };
+        publish.SetAction((parsed, cancel) => PublishCommand.RunAsync(Overrides(parsed, data, null, set), parsed.GetValue(siteFolder), parsed.GetValue(json), cancel));
+
         var root = new RootCommand("Sluice: flash sales that sell exactly what there is, keep what they accepted, and prove both.\n\n'sluice rush' is the load tester; see 'sluice rush --help'.")
-        { serve, demo, audit, verify, checkSql, ClusterCommands.Create(json) };
+        { serve, demo, audit, verify, publish, checkSql, ClusterCommands.Create(json) };
         var result = root.Parse(args);
         if (result.Errors.Count > 0)
         {

@@ -6,6 +6,7 @@ using Scalar.AspNetCore;
 using Sluice.Modules;
 using Sluice.Operations.LoadBalancer;
 using Sluice.Operations.Nodes;
+using Sluice.Operations.Publishing;
 using Sluice.Platform.Admission;
 using Sluice.Platform.Cache;
 using Sluice.Platform.Hosting;
@@ -52,6 +53,7 @@ internal sealed class Node : IAsyncDisposable
         ["Oidc"] = typeof(OidcOptions),
         ["Nodes"] = typeof(NodesOptions),
         ["Nginx"] = typeof(NginxOptions),
+        ["Publish"] = typeof(PublishOptions),
     }.Concat(ModuleList.All.SelectMany(module => module.Options)).ToDictionary(StringComparer.OrdinalIgnoreCase);
 
     /// <summary>Opens the engines, brings the schema up to date, and builds the application. Nothing listens yet.</summary>
@@ -66,7 +68,7 @@ internal sealed class Node : IAsyncDisposable
         var modules = Choose(node.Modules);
         var proxies = Proxies.Trust(node.KnownProxies);
         var replicated = settings.Get<PoolsOptions>().Durability == Durability.Replicated;
-        if (settings.Get<RedisOptions>().Contradictions(replicated).Concat(settings.Get<WriteQueueOptions>().Contradictions()).Concat(settings.Get<OidcOptions>().Contradictions()).ToList() is { Count: > 0 } contradictions)
+        if (settings.Get<RedisOptions>().Contradictions(replicated).Concat(settings.Get<WriteQueueOptions>().Contradictions()).Concat(settings.Get<PublishOptions>().Contradictions()).Concat(settings.Get<OidcOptions>().Contradictions()).ToList() is { Count: > 0 } contradictions)
         {
             throw new SettingsException(contradictions);
         }
@@ -110,6 +112,12 @@ internal sealed class Node : IAsyncDisposable
         foreach (var options in settings.All.Where(options => options is not NodeOptions))
         {
             builder.Services.AddSingleton(options.GetType(), options);
+        }
+
+        builder.Services.AddSite(settings.Get<PublishOptions>());
+        if (node.Roles.HasFlag(Roles.Ops) && settings.Get<PublishOptions>().IsOn)
+        {
+            builder.Services.AddHostedService<SitePublisher>();
         }
 
         if (!redis.IsEmbedded)

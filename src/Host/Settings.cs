@@ -37,7 +37,10 @@ internal sealed class Settings
     {
         var file = new ConfigurationBuilder().AddJsonFile(Path.Combine(AppContext.BaseDirectory, "appsettings.json"), optional: true)
             .AddJsonFile(Path.Combine(Environment.CurrentDirectory, "appsettings.json"), optional: true).Build();
-        var configuration = new ConfigurationBuilder().AddConfiguration(file.GetSection("Sluice")).AddEnvironmentVariables("SLUICE__").AddInMemoryCollection(overrides).Build();
+
+        // Of a setting that is given twice on the command line the last one holds.
+        var last = overrides.GroupBy(setting => setting.Key, StringComparer.OrdinalIgnoreCase).Select(given => given.Last());
+        var configuration = new ConfigurationBuilder().AddConfiguration(file.GetSection("Sluice")).AddEnvironmentVariables("SLUICE__").AddInMemoryCollection(last).Build();
         var settings = new Settings(configuration);
         var wrong = new List<string>();
         settings.RefuseUnknown(sections, wrong);
@@ -126,7 +129,7 @@ internal sealed class Settings
 
     private static bool IsSecret(string key) =>
         key.EndsWith("Connection", StringComparison.OrdinalIgnoreCase) || key.EndsWith("Password", StringComparison.OrdinalIgnoreCase) ||
-        key.StartsWith("Sql:Readers", StringComparison.OrdinalIgnoreCase) || key.Contains("Secret", StringComparison.OrdinalIgnoreCase);
+        key.StartsWith("Sql:Readers", StringComparison.OrdinalIgnoreCase) || key.Contains("Secret", StringComparison.OrdinalIgnoreCase) || key.EndsWith("AccessKey", StringComparison.OrdinalIgnoreCase);
 
     private static string Describe(Type type) =>
         type == typeof(TimeSpan) ? "a time such as 00:00:05" : type == typeof(bool) ? "true or false" : type.IsEnum ? $"one of {string.Join(", ", Enum.GetNames(type))}" : "a number";

@@ -1,5 +1,7 @@
 using Microsoft.AspNetCore.StaticFiles;
 using Microsoft.Extensions.FileProviders;
+using Sluice.Modules.Catalog;
+using Sluice.Platform.Http;
 
 namespace Sluice.Host;
 
@@ -15,29 +17,29 @@ internal static class StaticPages
 
     public static void Use(IApplicationBuilder app)
     {
-        app.Use(AddSecurityHeaders);
-        var folder = Path.Combine(AppContext.BaseDirectory, "storefront");
-        if (!Directory.Exists(folder))
+        // Pictures may come from where the operator said, and from nowhere else.
+        var hosts = app.ApplicationServices.GetRequiredService<CatalogOptions>().ImageHosts;
+        var policy = ContentSecurityPolicy.Replace("img-src 'self'", string.Join(" https://", hosts.Prepend("img-src 'self'")), StringComparison.Ordinal);
+        app.Use((context, next) => AddSecurityHeaders(context, next, policy));
+        if (app.ApplicationServices.GetService<StorefrontFiles>() is not { } files)
         {
             return;
         }
 
-        var types = new FileExtensionContentTypeProvider();
-        var notFound = File.ReadAllBytes(Path.Combine(folder, "404.html"));
-        app.Use((context, next) => NotFoundAsync(context, next, notFound));
-        app.Use(Rewrite);
+        app.Use((context, next) => NotFoundAsync(context, next, files.Page("404.html")!.Html));
+        app.Use((context, next) => PageAsync(context, next, files));
         app.UseStaticFiles(new StaticFileOptions
         {
-            FileProvider = new PhysicalFileProvider(folder),
-            ContentTypeProvider = types,
-            OnPrepareResponse = file => file.Context.Response.Headers.CacheControl = "no-cache",
+            FileProvider = new PhysicalFileProvider(files.Folder),
+            ContentTypeProvider = new FileExtensionContentTypeProvider(),
+            OnPrepareResponse = file => file.Context.Response.Headers.CacheControl = file.Context.Items.ContainsKey(typeof(StorefrontFiles)) ? "public, max-age=31536000, immutable" : "no-cache",
         });
     }
 
-    private static Task AddSecurityHeaders(HttpContext context, RequestDelegate next)
+    private static Task AddSecurityHeaders(HttpContext context, RequestDelegate next, string policy)
     {
         var headers = context.Response.Headers;
-        headers.ContentSecurityPolicy = context.Request.Path.StartsWithSegments("/docs", StringComparison.Ordinal) ? DocsContentSecurityPolicy : ContentSecurityPolicy;
+        headers.ContentSecurityPolicy = context.Request.Path.StartsWithSegments("/docs", StringComparison.Ordinal) ? DocsContentSecurityPolicy : policy;
         headers["Referrer-Policy"] = "same-origin";
         return next(context);
     }
@@ -57,21 +59,37 @@ internal static class StaticPages
         }
     }
 
-    // The addresses of pages that a script fills: /sales/{id}, /sales/{id}/certificate, /orders, /orders/{id}.
-    private static Task Rewrite(HttpContext context, RequestDelegate next)
+    // The addresses of pages that a script fills: /sales/{id}, /sales/{id}/certificate, /orders, /orders/{id}. Scripts and styles: those of this build, whichever build is asked for.
+    private static Task PageAsync(HttpContext context, RequestDelegate next, StorefrontFiles files)
     {
-        var path = context.Request.Path.Value ?? "";
-        if (HttpMethods.IsGet(context.Request.Method) || HttpMethods.IsHead(context.Request.Method))
+        if (!HttpMethods.IsGet(context.Request.Method) && !HttpMethods.IsHead(context.Request.Method))
         {
-            context.Request.Path = path.Split('/') switch
+            return next(context);
+        }
+
+        var path = context.Request.Path.Value ?? "";
+        var name = path.Split('/') switch
+        {
+            ["", ""] => "index.html",
+            ["", "sales", { Length: > 0 }] => "sale.html",
+            ["", "sales", { Length: > 0 }, "certificate"] => "certificate.html",
+            ["", "orders"] => "orders.html",
+            ["", "orders", { Length: > 0 }] => "order.html",
+            ["", { Length: > 5 } file] when file.EndsWith(".html", StringComparison.Ordinal) => file,
+            _ => null,
+        };
+        if (name is not null && files.Page(name) is { } page)
+        {
+            return Versioned.Page(context, page).ExecuteAsync(context);
+        }
+
+        if (path.StartsWith("/assets/", StringComparison.Ordinal) && path.Split('/') is ["", "assets", { Length: 16 }, var asset])
+        {
+            context.Request.Path = "/assets/" + asset;
+            if (path.StartsWith(files.AssetsPrefix, StringComparison.Ordinal))
             {
-                ["", ""] => "/index.html",
-                ["", "sales", { Length: > 0 }] => "/sale.html",
-                ["", "sales", { Length: > 0 }, "certificate"] => "/certificate.html",
-                ["", "orders"] => "/orders.html",
-                ["", "orders", { Length: > 0 }] => "/order.html",
-                _ => context.Request.Path,
-            };
+                context.Items[typeof(StorefrontFiles)] = true;
+            }
         }
 
         return next(context);

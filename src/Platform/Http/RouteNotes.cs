@@ -41,6 +41,7 @@ public static class RouteNotes
     public static TBuilder IsVersioned<TBuilder>(this TBuilder route)
         where TBuilder : IEndpointConventionBuilder => route
         .TakesHeader("If-None-Match", "The ETag that the caller has; 304 when it is still the one.", "\"7-312-open\"")
+        .TakesQuery(Versioned.Parameter, "The same without its quotes; when it is still the one, 200 and {\"version\":\"7-312-open\",\"unchanged\":true}, no more.", "7-312-open")
         .WithMetadata(new HeaderNote(200, "ETag", "Names this version."), new HeaderNote(304, "ETag", "Names this version."));
 
     /// <summary>The route changes a version that the caller may name, through <see cref="Versioned.MayChange"/>.</summary>

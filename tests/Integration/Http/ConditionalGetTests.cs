@@ -76,6 +76,37 @@ public sealed class ConditionalGetTests(HttpShop shop)
         Assert.Equal((200, "Two", 2L), (changed.Status, (string?)changed.Json["title"], (long)changed.Json["version"]!));
     }
 
+    [Fact]
+    public async Task Version_InTheQuery_IsAnsweredWithoutThePayloadWhileItIsTheNewest()
+    {
+        var product = $"/v1/products/p-{Guid.NewGuid():N}";
+        await shop.SendAsync(HttpMethod.Put, product, "server", """{"title":"One"}""");
+        var sale = $"/v1/flash-sales/{await shop.Server.OpenSaleAsync(stock: 5)}";
+
+        foreach (var (path, caller) in new[] { (product, "public"), (sale, "public"), ("/v1/orders", "user") })
+        {
+            var whole = await shop.SendAsync(HttpMethod.Get, path, caller);
+            var version = whole.Headers.ETag!.ToString().Trim('"');
+            var again = await shop.SendAsync(HttpMethod.Get, $"{path}?version={version}", caller);
+            Assert.Equal((200, $$"""{"version":"{{version}}","unchanged":true}""", whole.Headers.ETag.ToString()), (again.Status, again.Text, again.Headers.ETag?.ToString()));
+
+            foreach (var other in new[] { "x", "%22", $"{version}0", "%00", $"%22{version}%22" })
+            {
+                Assert.Equal((200, whole.Text), await TextAsync($"{path}?version={other}", caller));
+            }
+
+            foreach (var wrong in new[] { "", $"{version}&version={version}", new string('7', 65) })
+            {
+                Assert.Equal((400, "invalid-request"), await shop.SendAsync(HttpMethod.Get, $"{path}?version={wrong}", caller) is var refused ? (refused.Status, refused.Code) : default);
+            }
+        }
+
+        await shop.SendAsync(HttpMethod.Put, product, "server", """{"title":"Two"}""");
+        Assert.Equal("Two", (string?)(await shop.SendAsync(HttpMethod.Get, $"{product}?version=1", "public")).Json["title"]);
+
+        async Task<(int, string)> TextAsync(string path, string caller) => await shop.SendAsync(HttpMethod.Get, path, caller) is var answer ? (answer.Status, answer.Text) : default;
+    }
+
     private Task<HttpAnswer> GetAsync(string path, string etag) =>
         shop.SendAsync(HttpMethod.Get, path, "public", (string?)null, new Dictionary<string, string> { ["If-None-Match"] = etag });
 

@@ -36,6 +36,7 @@ public sealed class HttpShop : IAsyncLifetime
         (BuyerId, Buyer) = await RegisterAsync(BuyerEmail, BuyerPassword);
         Stranger = await Server.TokenAsync("stranger");
         Order = (await Server.ClaimAsync(Sale, Buyer, prefer: "wait=20")).ClaimId;
+        await SendAsync(HttpMethod.Put, "/v1/categories/kitchen", "server", """{"title":"Kitchen"}""");
         await SendAsync(HttpMethod.Put, "/v1/products/kettle", "server", """{"title":"Kettle"}""");
         Address = (string)(await SendAsync(HttpMethod.Post, "/v1/me/addresses", "user", """{"name":"B","line1":"1 Road","city":"Bonn","postalCode":"53111","country":"DE"}""")).Json["id"]!;
     }
@@ -53,11 +54,11 @@ public sealed class HttpShop : IAsyncLifetime
     /// <summary>Puts the shop's own ids in for <c>{sale}</c>, <c>{claim}</c>, <c>{order}</c>, <c>{sku}</c>, <c>{address}</c>.</summary>
     public string Fill(string path) => path
         .Replace("{sale}", Sale, StringComparison.Ordinal).Replace("{claim}", Order, StringComparison.Ordinal)
-        .Replace("{order}", Order, StringComparison.Ordinal).Replace("{sku}", "kettle", StringComparison.Ordinal).Replace("{address}", Address, StringComparison.Ordinal);
+        .Replace("{order}", Order, StringComparison.Ordinal).Replace("{sku}", "kettle", StringComparison.Ordinal).Replace("{category}", "kitchen", StringComparison.Ordinal).Replace("{address}", Address, StringComparison.Ordinal);
 
     /// <summary>The address of a route with an id; without one, with an id that exists.</summary>
     public string PathOf(RouteRow row, string? id = null) =>
-        Fill(row.Id is null ? row.Path : row.Path.Replace(row.Id == "sku" ? "{sku}" : "{id}", id ?? "{" + row.Id + "}", StringComparison.Ordinal));
+        Fill(row.Id is null ? row.Path : row.Path.Replace(row.Id == "sku" ? "{sku}" : "{id}", id ?? "{" + row.Id + "}", StringComparison.Ordinal)) + row.Query;
 
     public Task<HttpAnswer> SendAsync(HttpMethod method, string path, string caller, string? body = null, IReadOnlyDictionary<string, string>? headers = null) =>
         SendAsync(method, path, caller, body is null ? null : Encoding.UTF8.GetBytes(body), "application/json", headers);

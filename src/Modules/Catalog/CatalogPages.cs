@@ -1,0 +1,133 @@
+using System.Globalization;
+using System.Text.Json.Nodes;
+using Sluice.Platform.Http;
+using Sluice.Platform.Pools;
+using Sluice.Platform.Site;
+
+namespace Sluice.Modules.Catalog;
+
+/// <summary>The catalogue for people, as pages: the same bytes whether a node answers with them or they are published.</summary>
+internal sealed class CatalogPages(ShopPages pages, SiteLook look)
+{
+    private const int DescriptionCharsMax = 160;
+
+    /// <summary>A product's page.</summary>
+    public Task<HtmlPage> RenderAsync(ProductView product, IReadOnlyList<CategoryView> all)
+    {
+        var url = $"/products/{product.Sku}";
+        var category = all.FirstOrDefault(category => product.Categories.Contains(category.Slug, StringComparer.Ordinal));
+        return pages.RenderAsync("product", url, new Dictionary<string, object?>(StringComparer.Ordinal)
+        {
+            ["title"] = product.Title,
+            ["description"] = Short(product.Description ?? product.Title),
+            ["kind"] = "product",
+            ["section"] = "products",
+            ["script"] = "product-page.js",
+            ["image_url"] = product.ImageUrl,
+            ["structured"] = Structured(product, url),
+            ["sku"] = product.Sku,
+            ["text"] = product.Description,
+            ["category"] = category is null ? null : Link(category),
+            ["images"] = product.Images.Select(image => (object)new Dictionary<string, object?>(StringComparer.Ordinal) { ["url"] = image.Url, ["alt"] = image.Alt ?? "", ["width"] = image.Width ?? 640, ["height"] = image.Height ?? 640 }).ToList(),
+            ["prices"] = product.Prices.OrderBy(price => price.Kind != "retail").Select(Price).ToList(),
+            ["attributes"] = product.Attributes.Select(attribute => (object)new Dictionary<string, object?>(StringComparer.Ordinal) { ["name"] = attribute.Name, ["value"] = attribute.Value }).ToList(),
+        });
+    }
+
+    /// <summary>The page of a category, or of all products.</summary>
+    public Task<HtmlPage> RenderAsync(CategoryView? category, IReadOnlyList<CategoryView> all, IReadOnlyList<ProductView> items, string? nextCursor) => pages.RenderAsync(
+        "products", category is null ? "/products" : $"/categories/{category.Slug}", List(category?.Title ?? "Products", category, all, items, nextCursor));
+
+    /// <summary>What a search found; before anything was asked for, an invitation to.</summary>
+    /// <param name="page">Null before.</param>
+    public Task<HtmlPage> RenderAsync(string words, Page<ProductView>? page)
+    {
+        var values = List(words.Length == 0 ? "Search" : $"“{words}”", null, [], page?.Items ?? [], null);
+        values["words"] = words;
+        values["is_search"] = true;
+        values["more"] = page?.NextCursor is { } cursor ? $"/v1/search?q={Uri.EscapeDataString(words)}&cursor={Uri.EscapeDataString(cursor)}" : null;
+        return pages.RenderAsync("products", "/search", values);
+    }
+
+    private static Dictionary<string, object?> List(string title, CategoryView? category, IReadOnlyList<CategoryView> all, IReadOnlyList<ProductView> items, string? nextCursor) => new(StringComparer.Ordinal)
+    {
+        ["title"] = title,
+        ["description"] = $"{title}: what the shop has, with prices.",
+        ["kind"] = "website",
+        ["section"] = "products",
+        ["script"] = "products-page.js",
+        ["more"] = nextCursor is null ? null : $"/v1/products?cursor={Uri.EscapeDataString(nextCursor)}{(category is null ? "" : $"&category={category.Slug}")}",
+        ["parent"] = category?.Parent is { } parent && all.FirstOrDefault(one => one.Slug == parent) is { } above ? Link(above) : null,
+        ["is_category"] = category is not null,
+        ["categories"] = all.Where(one => one.Parent == category?.Slug).Select(Link).ToList(),
+        ["items"] = items.Select(Card).ToList(),
+    };
+
+    private static object Link(CategoryView category) => new Dictionary<string, object?>(StringComparer.Ordinal) { ["url"] = $"/categories/{category.Slug}", ["title"] = category.Title };
+
+    private static object Card(ProductView product) => new Dictionary<string, object?>(StringComparer.Ordinal)
+    {
+        ["url"] = $"/products/{product.Sku}",
+        ["title"] = product.Title,
+        ["image"] = product.ImageUrl ?? "/img/fallback.svg",
+        ["price"] = product.Prices.OrderBy(price => price.Kind != "retail").Select(Price).FirstOrDefault(),
+    };
+
+    private static object Price(ProductPrice price) => new Dictionary<string, object?>(StringComparer.Ordinal)
+    {
+        ["kind"] = price.Kind,
+        ["currency"] = price.Currency,
+        ["cents"] = price.AmountCents,
+        ["words"] = $"{Money.Amount(price.AmountCents!.Value, price.Currency!)} {price.Currency}",
+        ["former_cents"] = price.FormerCents > price.AmountCents ? price.FormerCents : null,
+        ["former_words"] = price.FormerCents > price.AmountCents ? $"{Money.Amount(price.FormerCents.Value, price.Currency!)} {price.Currency}" : null,
+    };
+
+    // What search engines read (schema.org). The serializer writes < > & as \u…, so it cannot end its script element.
+    private string Structured(ProductView product, string url)
+    {
+        var node = new JsonObject { ["@context"] = "https://schema.org", ["@type"] = "Product", ["name"] = product.Title, ["sku"] = product.Sku };
+        if (product.Description is not null)
+        {
+            node["description"] = product.Description;
+        }
+
+        if (product.Images.Count > 0)
+        {
+            node["image"] = new JsonArray([.. product.Images.Select(image => (JsonNode)(image.Url!.StartsWith('/') ? look.SiteUrl + image.Url : image.Url))]);
+        }
+
+        var offers = product.Prices.Where(price => price.Kind == "retail").Select(price => (JsonNode)new JsonObject
+        {
+            ["@type"] = "Offer", ["price"] = Money.Amount(price.AmountCents!.Value, price.Currency!), ["priceCurrency"] = price.Currency, ["url"] = look.SiteUrl + url,
+        }).ToArray();
+        if (offers.Length > 0)
+        {
+            node["offers"] = new JsonArray(offers);
+        }
+
+        return node.ToJsonString();
+    }
+
+    private static string Short(string text)
+    {
+        var line = text.ReplaceLineEndings(" ");
+        return line.Length <= DescriptionCharsMax ? line : line[..(char.IsHighSurrogate(line[DescriptionCharsMax - 2]) ? DescriptionCharsMax - 2 : DescriptionCharsMax - 1)] + "…";
+    }
+}
+
+/// <summary>Amounts as people and search engines write them.</summary>
+internal static class Money
+{
+    // ISO 4217; every other currency has two.
+    private static readonly HashSet<string> WithoutDecimals = ["BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"];
+    private static readonly HashSet<string> WithThree = ["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"];
+
+    /// <summary>1250 EUR → 12.50, 1250 JPY → 1250.</summary>
+    public static string Amount(long minorUnits, string currency)
+    {
+        var decimals = WithoutDecimals.Contains(currency) ? 0 : WithThree.Contains(currency) ? 3 : 2;
+        var scale = decimals switch { 0 => 1, 3 => 1_000, _ => 100 };
+        return ((decimal)minorUnits / scale).ToString("F" + decimals, CultureInfo.InvariantCulture);
+    }
+}

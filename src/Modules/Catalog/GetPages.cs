@@ -1,0 +1,63 @@
+using System.Text.Json;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Routing;
+using Sluice.Platform.Cache;
+using Sluice.Platform.Http;
+using Sluice.Platform.Site;
+
+namespace Sluice.Modules.Catalog;
+
+/// <summary><c>/products</c>, <c>/products/{sku}</c>, <c>/categories/{slug}</c>, <c>/search</c>: the catalogue's pages, where a node is asked for them.</summary>
+internal sealed class GetPages(CatalogPages pages, SiteLook look, GetProducts products, Categories categories, TieredCache cache)
+{
+    private const int QuestionCharsMax = 100;
+
+    public static void Map(IEndpointRouteBuilder routes)
+    {
+        routes.MapGet("/products", (HttpContext context, GetPages catalog) => catalog.ListAsync(context, null)).For(AccessRule.Public).ExcludeFromDescription();
+        routes.MapGet("/products/{sku}", (string sku, HttpContext context, GetPages catalog) => catalog.ProductAsync(context, sku)).For(AccessRule.Public).ExcludeFromDescription();
+        routes.MapGet("/categories/{slug}", (string slug, HttpContext context, GetPages catalog) => catalog.ListAsync(context, slug)).For(AccessRule.Public).ExcludeFromDescription();
+        routes.MapGet("/search", (HttpContext context, GetPages catalog) => catalog.SearchAsync(context)).For(AccessRule.Public).ExcludeFromDescription();
+    }
+
+    private async Task<IResult> ProductAsync(HttpContext context, string sku)
+    {
+        var kept = await products.KeptAsync(sku);
+        if (kept.Json is null)
+        {
+            return Results.NotFound();
+        }
+
+        var (version, all) = await categories.AllAsync();
+        return await AnswerAsync(context, $"{sku}:{kept.Version}:{version}", () => pages.RenderAsync(JsonSerializer.Deserialize(kept.Json, CatalogJson.Default.ProductView)!, all));
+    }
+
+    private async Task<IResult> ListAsync(HttpContext context, string? slug)
+    {
+        var (_, all) = await categories.AllAsync();
+        var category = all.FirstOrDefault(category => category.Slug == slug);
+        if (slug is not null && category is null)
+        {
+            return Results.NotFound();
+        }
+
+        var (version, page) = await products.PageAsync(slug);
+        return page is null ? Results.NotFound() : await AnswerAsync(context, $"list {slug}:{version}", () => pages.RenderAsync(category, all, page.Items, page.NextCursor));
+    }
+
+    // Nobody else asks the same: not kept.
+    private async Task<IResult> SearchAsync(HttpContext context)
+    {
+        var words = context.Request.Query["q"] is [{ } text] && Names.IsText(text, QuestionCharsMax) ? text : "";
+        var page = words.Length == 0 ? null : await products.FoundAsync(words);
+        return Versioned.Page(context, await pages.RenderAsync(words, page));
+    }
+
+    // A page is made once for each state of what it shows, and each build of the shop.
+    private async Task<IResult> AnswerAsync(HttpContext context, string state, Func<Task<HtmlPage>> render)
+    {
+        var kept = await cache.GetAsync(CacheKey.Shared("page", $"{state}:{look.AssetsPrefix}"), async () => new CachedAnswer(0, (await render()).Html));
+        return Versioned.Page(context, HtmlPage.Of(kept.Json!));
+    }
+}

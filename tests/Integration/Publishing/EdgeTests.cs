@@ -1,0 +1,182 @@
+using System.IO.Compression;
+using System.Net;
+using System.Net.Http.Json;
+using System.Text.Json.Nodes;
+using Sluice.Tests.Integration.Failure;
+using Sluice.Tests.Integration.Servers;
+
+namespace Sluice.Tests.Integration.Publishing;
+
+/// <summary>A node that publishes, and a real nginx over its folder and in front of it.</summary>
+public sealed class EdgeTests
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+
+    [Fact]
+    public async Task Catalogue_BehindAnEdge_IsFilesThatFollowEachChange_AndStandsWithoutItsOrigin()
+    {
+        using var site = new TempFolder();
+        var server = await SluiceServer.StartAsync([$"Publish:Folder={site.Path}"]);
+        try
+        {
+            await PutAsync(server, "mug", "Mug 1");
+            var sale = await server.OpenSaleAsync(stock: 5);
+            await using var edge = await NginxEdge.StartAsync(server.Port, site.Path);
+
+            // A change is there soon: the page, the data, the list.
+            await PutAsync(server, "mug", "Mug 2");
+            await Eventually.TrueAsync(async () => (await GetAsync(edge, "/v1/products/mug")).Text.Contains("Mug 2", StringComparison.Ordinal), "the edge shows the change");
+            foreach (var path in new[] { "/products/mug", "/products", "/v1/products/mug" })
+            {
+                var file = await GetAsync(edge, path);
+                Assert.Equal((200, "FILE"), (file.Status, file.Edge));
+                Assert.Contains("Mug 2", file.Text, StringComparison.Ordinal);
+            }
+
+            // What the edge serves as a file is what the node answers, and says the same about itself.
+            foreach (var path in new[] { "/", "/products/mug", "/products", "/orders", "/sales/1", "/sales/1/certificate", "/v1/products/mug", "/v1/categories" })
+            {
+                var (file, node) = (await GetAsync(edge, path), await GetAsync(server.Http, path));
+                Assert.Equal((path, "FILE", node.Text), (path, file.Edge, file.Text));
+                Assert.Equal(node.Response.Content.Headers.ContentType?.ToString(), file.Response.Content.Headers.ContentType?.ToString());
+                foreach (var header in path.StartsWith("/v1", StringComparison.Ordinal) ? ["X-Content-Type-Options"] : new[] { "Content-Security-Policy", "Referrer-Policy", "X-Content-Type-Options" })
+                {
+                    Assert.Equal(node.Response.Headers.GetValues(header), file.Response.Headers.GetValues(header));
+                }
+            }
+
+            // Compressed beforehand, and not sent again to who has it.
+            using var packed = new HttpRequestMessage(HttpMethod.Get, "/products/mug") { Headers = { { "Accept-Encoding", "gzip" } } };
+            using var answer = await edge.Http.SendAsync(packed);
+            Assert.Equal(["gzip"], answer.Content.Headers.ContentEncoding);
+            await using var unpacked = new GZipStream(await answer.Content.ReadAsStreamAsync(), CompressionMode.Decompress);
+            Assert.Contains("Mug 2", await new StreamReader(unpacked).ReadToEndAsync(), StringComparison.Ordinal);
+            using var known = new HttpRequestMessage(HttpMethod.Get, "/products/mug");
+            known.Headers.TryAddWithoutValidation("If-None-Match", (await GetAsync(edge, "/products/mug")).Response.Headers.ETag!.ToString());
+            Assert.Equal(HttpStatusCode.NotModified, (await edge.Http.SendAsync(known)).StatusCode);
+
+            // Scripts are reached by the address that the page names.
+            var script = (await GetAsync(edge, "/products/mug")).Text.Split("src=\"").First(part => part.StartsWith("/assets/", StringComparison.Ordinal)).Split('"')[0];
+            Assert.Contains("immutable", (await GetAsync(edge, script)).Response.Headers.CacheControl!.ToString(), StringComparison.Ordinal);
+            Assert.Contains("immutable", (await GetAsync(server.Http, script)).Response.Headers.CacheControl!.ToString(), StringComparison.Ordinal);
+
+            // What is no file comes from the origin; what is public is kept for a moment, what is of one user never.
+            await Eventually.TrueAsync(async () => (await GetAsync(edge, $"/v1/flash-sales/{sale}")).Edge == "HIT", "public answers are kept");
+            var token = await server.TokenAsync("u-1");
+            for (var i = 0; i < 3; i++)
+            {
+                var mine = await GetAsync(edge, "/v1/orders", token);
+                Assert.Equal((200, "BYPASS"), (mine.Status, mine.Edge));
+            }
+
+            Assert.Equal((401, 200), ((await GetAsync(edge, "/v1/orders")).Status, (await GetAsync(edge, $"/v1/flash-sales/{sale}", token)).Status));
+            Assert.Equal(404, (await GetAsync(edge, "/v1/products/nowhere")).Status);
+            Assert.Equal(404, (await GetAsync(edge, "/manifest")).Status);
+            Assert.Equal(200, (await GetAsync(edge, "/v1/products?limit=1")).Status);
+
+            // The origin is off.
+            await server.KillAsync();
+            foreach (var path in new[] { "/", "/products/mug", "/products", "/v1/products/mug" })
+            {
+                Assert.Equal((200, "FILE"), await GetAsync(edge, path) is var file ? (file.Status, file.Edge) : default);
+            }
+
+            await Eventually.TrueAsync(async () => await GetAsync(edge, $"/v1/flash-sales/{sale}") is { Status: 200, Edge: "STALE" }, "what was kept is shown when it is too old, too");
+            Assert.True((await GetAsync(edge, "/v1/orders", token)).Status >= 500);
+        }
+        finally
+        {
+            await server.DisposeAsync();
+        }
+    }
+
+    [Fact]
+    public async Task Purge_AtNginx_DropsWhatItKept()
+    {
+        // The edge keeps the answers here: nothing is published to the folder that it looks into.
+        using var site = new TempFolder();
+        using var elsewhere = new TempFolder();
+        Directory.CreateDirectory(elsewhere.File("current"));
+        var port = FreePort.Next();
+        await using var server = await SluiceServer.StartAsync([$"Publish:Folder={site.Path}", $"Publish:Purge:0=GET http://127.0.0.1:{port}/__purge"]);
+        await PutAsync(server, "mug", "Mug 1");
+        await using var edge = await NginxEdge.StartAsync(server.Port, elsewhere.Path, port);
+        await Eventually.TrueAsync(async () => (await GetAsync(edge, "/v1/products/mug")).Edge == "HIT", "it is kept");
+
+        await PutAsync(server, "mug", "Mug 2");
+
+        await Eventually.TrueAsync(async () => (await GetAsync(edge, "/v1/products/mug")).Text.Contains("Mug 2", StringComparison.Ordinal), "it shows the change");
+        Assert.Equal(404, (int)(await edge.Http.GetAsync("/__purge/v1/products/nowhere")).StatusCode);
+    }
+
+    [Fact]
+    public async Task Pictures_OfHostsThatTheOperatorNamed_AreTakenAndAllowedToBrowsers()
+    {
+        await using var server = await SluiceServer.StartAsync(["Catalog:ImageHosts:0=img.example.com"]);
+
+        Assert.Equal(200, (await PutPictureAsync("https://img.example.com/mug.png")).Status);
+        foreach (var other in new[] { "https://img.example.com.evil.example/mug.png", "https://user@img.example.com/mug.png", "http://img.example.com/mug.png", "https://img.example.com:444/mug.png", "https://evil.example/img.example.com" })
+        {
+            Assert.Equal(400, (await PutPictureAsync(other)).Status);
+        }
+
+        var page = await GetAsync(server.Http, "/products/mug");
+        Assert.Contains("img-src 'self' https://img.example.com data:;", page.Response.Headers.GetValues("Content-Security-Policy").Single(), StringComparison.Ordinal);
+        Assert.Contains("src=\"https://img.example.com/mug.png\"", page.Text, StringComparison.Ordinal);
+
+        Task<Answer> PutPictureAsync(string url) => server.AnswerAsync(new HttpRequestMessage(HttpMethod.Put, "/v1/products/mug")
+        {
+            Headers = { { "X-Api-Key", server.AdminKey } },
+            Content = JsonContent.Create(new JsonObject { ["title"] = "Mug", ["images"] = new JsonArray(new JsonObject { ["url"] = url }) }),
+        });
+    }
+
+    [Theory]
+    [InlineData("site.written")]
+    [InlineData("site.named")]
+    [InlineData("site.shown")]
+    public async Task Exporter_KilledAnywhere_LeavesAWholeSiteAndTheNextOneGoesOn(string point)
+    {
+        using var data = new TempFolder();
+        using var site = new TempFolder();
+        await using var server = await SluiceServer.StartAsync(dataFolder: data.Path);
+        await PutAsync(server, "mug", "Mug 1");
+        Assert.Equal(0, await PublishAsync(data, site));
+        await PutAsync(server, "mug", "Mug 2");
+
+        Assert.Equal(137, await PublishAsync(data, site, Drills.Fault(point, "kill", 1)));
+
+        var title = point == "site.shown" ? "Mug 2" : "Mug 1";
+        Assert.Contains(title, await File.ReadAllTextAsync(site.File("current/products/mug.html")), StringComparison.Ordinal);
+        Assert.Contains(title, await File.ReadAllTextAsync(site.File("current/v1/products/mug.json")), StringComparison.Ordinal);
+        Assert.Contains(title, await File.ReadAllTextAsync(site.File("current/products.html")), StringComparison.Ordinal);
+
+        Assert.Equal(0, await PublishAsync(data, site));
+        Assert.Contains("Mug 2", await File.ReadAllTextAsync(site.File("current/products/mug.html")), StringComparison.Ordinal);
+        Assert.Empty(Directory.GetDirectories(site.File("releases"), ".*"));
+    }
+
+    private static async Task<int> PublishAsync(TempFolder data, TempFolder site, IReadOnlyDictionary<string, string>? environment = null)
+    {
+        await using var publish = ChildProcess.Start("dotnet", [Programs.Server, "publish", "--data", data.Path, "--folder", site.Path], environment);
+        return await publish.WaitAsync(Patience);
+    }
+
+    private static Task<JsonObject> PutAsync(SluiceServer server, string sku, string title) => server.ServerPutAsync($"/v1/products/{sku}", new JsonObject { ["title"] = title, ["description"] = new string('d', 1_000) });
+
+    private static Task<Seen> GetAsync(NginxEdge edge, string path, string? token = null) => GetAsync(edge.Http, path, token);
+
+    private static async Task<Seen> GetAsync(HttpClient http, string path, string? token = null)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Get, path);
+        if (token is not null)
+        {
+            request.Headers.Authorization = new("Bearer", token);
+        }
+
+        var response = await http.SendAsync(request);
+        return new Seen((int)response.StatusCode, response.Headers.TryGetValues("X-Edge", out var edge) ? edge.Single() : "", await response.Content.ReadAsStringAsync(), response);
+    }
+
+    private sealed record Seen(int Status, string Edge, string Text, HttpResponseMessage Response);
+}
