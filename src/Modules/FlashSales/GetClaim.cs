@@ -19,8 +19,11 @@ namespace Sluice.Modules.FlashSales;
 public sealed record ClaimView(string ClaimId, string? SaleId, int Units, string State, string? Reason, OrderView? Order);
 
 /// <summary>Finds a claim wherever it is by now: in SQL with its order, or still in the pool's holders.</summary>
-internal sealed class ClaimViews(Database database, PoolStore pools, RedisConnection redis)
+internal sealed class ClaimViews(Database database, PoolStore pools, RedisConnection redis, PlacedOrders orders, TimeProvider time)
 {
+    // A worker needs milliseconds from its commit to showing the orders; one that died, until its batch comes again.
+    private static readonly TimeSpan ShownAfter = TimeSpan.FromMinutes(1);
+
     /// <summary>Pools whose holders are asked for a claim that SQL does not have yet.</summary>
     private const int LivePoolsMax = 100;
 
@@ -34,6 +37,12 @@ internal sealed class ClaimViews(Database database, PoolStore pools, RedisConnec
             if (user is not null && claim.UserId != user)
             {
                 return null;
+            }
+
+            // Whoever learns here of an order finds it in their list, also when the worker that wrote it has not shown it yet.
+            if (claim.State == ClaimState.Confirmed && time.GetUtcNow() - ClaimIds.TimeOf(claimId) < ShownAfter)
+            {
+                await orders.ShowNowAsync(claim.UserId);
             }
 
             return new ClaimView(

@@ -41,6 +41,19 @@ public sealed class PlacedOrders(CacheChanges changes, TimeProvider time)
     /// <exception cref="Platform.Hosting.DependencyUnavailableException">Neither the caches nor SQL could be told: call again.</exception>
     public Task ShowAsync(IEnumerable<string> userIds) => changes.TellUnnotedAsync([.. userIds.Distinct(StringComparer.Ordinal).Select(OrderPages.KeyOf)]);
 
+    /// <summary>This user is about to be told of a new order: their next look at the list shows it. Where the caches cannot be told, the worker that wrote it will do so.</summary>
+    public async Task ShowNowAsync(string userId)
+    {
+        try
+        {
+            await changes.DropAsync([OrderPages.KeyOf(userId)]);
+        }
+        catch (Platform.Hosting.DependencyUnavailableException)
+        {
+            // Redis is away: there is no page in it to be shown.
+        }
+    }
+
     /// <summary>One order, or null when there is none (yet).</summary>
     public static async Task<OrderView?> FindAsync(Database database, long orderId) => (await database.ReadAsync(connection =>
         connection.QuerySingleOrDefaultAsync<Order?>($"SELECT {Order.Columns} FROM orders WHERE id = @orderId", new { orderId })))?.ToView();
