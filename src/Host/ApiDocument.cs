@@ -15,7 +15,8 @@ internal static class ApiDocument
 
     private static readonly (string Name, string Says)[] Tags =
     [
-        ("Users", "Tokens for the shop's users; guests of the demo."),
+        ("Accounts", "Register, log in, profile and addresses, for users that Sluice keeps."),
+        ("Users", "Tokens for users that the shop keeps itself; guests of the demo."),
         ("Flash sales", "Make, open, pause, close and refill sales; look at them."),
         ("Claims", "Take units of a sale, and see what became of it."),
         ("Orders", "What a written claim is: paid, cancelled or expired."),
@@ -38,7 +39,7 @@ internal static class ApiDocument
             document.Components ??= new OpenApiComponents();
             document.Components.SecuritySchemes = new Dictionary<string, IOpenApiSecurityScheme>(StringComparer.Ordinal)
             {
-                [UserToken] = new OpenApiSecurityScheme { Type = SecuritySchemeType.Http, Scheme = "bearer", BearerFormat = "JWT", Description = "A user's token from POST /v1/tokens" },
+                [UserToken] = new OpenApiSecurityScheme { Type = SecuritySchemeType.Http, Scheme = "bearer", BearerFormat = "JWT", Description = "A user's token from POST /v1/sessions or POST /v1/tokens" },
                 [ApiKey] = new OpenApiSecurityScheme { Type = SecuritySchemeType.ApiKey, In = ParameterLocation.Header, Name = "X-Api-Key", Description = "The shop's server; the key is in <data>/admin.key" },
             };
             // In the order in which a shop meets them, not in which modules map their routes.

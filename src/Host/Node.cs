@@ -50,6 +50,7 @@ internal sealed class Node : IAsyncDisposable
         ["WriteQueue"] = typeof(WriteQueueOptions),
         ["Cache"] = typeof(CacheOptions),
         ["Admission"] = typeof(AdmissionOptions),
+        ["Oidc"] = typeof(OidcOptions),
         ["Nodes"] = typeof(NodesOptions),
         ["Nginx"] = typeof(NginxOptions),
         ["Publish"] = typeof(PublishOptions),
@@ -67,7 +68,7 @@ internal sealed class Node : IAsyncDisposable
         var modules = Choose(node.Modules);
         var proxies = Proxies.Trust(node.KnownProxies);
         var replicated = settings.Get<PoolsOptions>().Durability == Durability.Replicated;
-        if (settings.Get<RedisOptions>().Contradictions(replicated).Concat(settings.Get<WriteQueueOptions>().Contradictions()).Concat(settings.Get<PublishOptions>().Contradictions()).ToList() is { Count: > 0 } contradictions)
+        if (settings.Get<RedisOptions>().Contradictions(replicated).Concat(settings.Get<WriteQueueOptions>().Contradictions()).Concat(settings.Get<PublishOptions>().Contradictions()).Concat(settings.Get<OidcOptions>().Contradictions()).ToList() is { Count: > 0 } contradictions)
         {
             throw new SettingsException(contradictions);
         }

@@ -1,26 +1,39 @@
-using System.ComponentModel.DataAnnotations;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
 using Sluice.Platform.Hosting;
+using Sluice.Platform.Pools;
 
 namespace Sluice.Modules.Accounts;
 
-/// <summary>Who a user is. For now: tokens that the shop's own servers ask for, and guests.</summary>
+/// <summary>Who a user is: accounts with an e-mail and a password, tokens that the shop's own servers ask for, and guests.</summary>
 public sealed class AccountsModule : IModule
 {
     public string Name => "Accounts";
 
-    public IReadOnlyList<string> Needs => [];
+    public IReadOnlyList<string> Needs => ["Orders"];
 
     public IReadOnlyDictionary<string, Type> Options { get; } = new Dictionary<string, Type>(StringComparer.Ordinal) { ["Accounts"] = typeof(AccountsOptions) };
 
-    public void AddServices(IServiceCollection services) => services.AddSingleton<GuestRate>();
+    public void AddServices(IServiceCollection services)
+    {
+        services.AddSingleton<GuestRate>();
+        services.AddSingleton<LogInRate>();
+        services.AddSingleton<Passwords>();
+        services.AddSingleton<Sessions>();
+    }
 
     public void MapEndpoints(IEndpointRouteBuilder routes)
     {
+        Register.Map(routes);
+        LogIn.Map(routes);
+        ChangePassword.Map(routes);
+        GetMe.Map(routes);
+        Profile.Map(routes);
+        Addresses.Map(routes);
         CreateTokens.Map(routes);
+        RotateTokenKeys.Map(routes);
         GuestSession.Map(routes);
         GetTime.Map(routes);
     }
@@ -30,28 +43,16 @@ public sealed class AccountsModule : IModule
     }
 }
 
-public sealed class AccountsOptions
-{
-    /// <summary>How long a user token is good, 1 min – 30 days. There is no way to take a token back before.</summary>
-    [Range(typeof(TimeSpan), "00:01:00", "30.00:00:00")] public TimeSpan TokenLifetime { get; init; } = TimeSpan.FromHours(1);
-
-    /// <summary>Anybody may become a guest with a user id of Sluice's own making. For demos: in a real sale one person would be many guests.</summary>
-    public bool GuestSessions { get; init; }
-
-    /// <summary>How long a guest stays the same guest, 1 min – 30 days.</summary>
-    [Range(typeof(TimeSpan), "00:01:00", "30.00:00:00")] public TimeSpan GuestLifetime { get; init; } = TimeSpan.FromDays(7);
-
-    /// <summary>Guests made per second by this node at most, 1–10,000.</summary>
-    [Range(1, 10_000)] public int GuestsPerSecondMax { get; init; } = 100;
-
-    /// <summary>Guests made per second by this node for one address at most (for IPv6: one /64), 1–10,000. Behind a load balancer name it in <c>KnownProxies</c>, or all callers have its address.</summary>
-    [Range(1, 10_000)] public int GuestsPerAddressPerSecondMax { get; init; } = 20;
-}
-
 [JsonSourceGenerationOptions(JsonSerializerDefaults.Web, NumberHandling = JsonNumberHandling.Strict, UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow, AllowDuplicateProperties = false)]
+[JsonSerializable(typeof(TokenKeyView))]
+[JsonSerializable(typeof(Page<TokenKeyView>))]
 [JsonSerializable(typeof(TokenRequest))]
 [JsonSerializable(typeof(TokenAnswer))]
 [JsonSerializable(typeof(TokensAnswer))]
-[JsonSerializable(typeof(GuestAnswer))]
+[JsonSerializable(typeof(SessionAnswer))]
+[JsonSerializable(typeof(ProfileView))]
+[JsonSerializable(typeof(AddressRequest))]
+[JsonSerializable(typeof(AddressView))]
+[JsonSerializable(typeof(Page<AddressView>))]
 [JsonSerializable(typeof(TimeAnswer))]
 public sealed partial class AccountsJson : JsonSerializerContext;

@@ -7,13 +7,11 @@ using Sluice.Platform.Http;
 
 namespace Sluice.Modules.Accounts;
 
-public sealed record GuestAnswer(string UserId, string Token, DateTime ExpiresAt);
-
 /// <summary><c>POST /v1/guest-sessions</c>: a visitor of the demo shop becomes somebody. Off unless <see cref="AccountsOptions.GuestSessions"/>.</summary>
 internal static class GuestSession
 {
     public static void Map(IEndpointRouteBuilder routes) => routes.MapPost("/v1/guest-sessions", HandleAsync).For(AccessRule.Public)
-        .WithTags("Users").WithSummary("Become a guest (demo)").Produces<GuestAnswer>(201).WithoutEngines()
+        .WithTags("Users").WithSummary("Become a guest (demo)").Produces<SessionAnswer>(201).WithoutEngines()
         .Refuses(404, "guests-off").Refuses(429, "rate-limited");
 
     private static async Task<IResult> HandleAsync(HttpContext context, UserTokens tokens, GuestRate rate, AccountsOptions options, TimeProvider time)
@@ -31,7 +29,7 @@ internal static class GuestSession
         // Chance, and no number that begins anew with each start: a guest of before would be somebody else's.
         var userId = $"guest-{Guid.NewGuid():N}";
         var expiresAt = time.GetUtcNow() + options.GuestLifetime;
-        return Results.Json(new GuestAnswer(userId, tokens.Make(userId, expiresAt), expiresAt.UtcDateTime), AccountsJson.Default.GuestAnswer, statusCode: 201);
+        return Results.Json(new SessionAnswer(userId, tokens.Make(userId, expiresAt), expiresAt.UtcDateTime), AccountsJson.Default.SessionAnswer, statusCode: 201);
     }
 }
 

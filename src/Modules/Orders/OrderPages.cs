@@ -17,7 +17,7 @@ internal sealed class OrderPages(Database database, TieredCache cache)
 
     /// <summary>The first page, as JSON.</summary>
     /// <inheritdoc cref="TieredCache.GetAsync"/>
-    public ValueTask<CachedAnswer> FirstAsync(string userId, long known) => cache.GetAsync(KeyOf(userId), () => LoadAsync(userId), known);
+    public ValueTask<CachedAnswer> FirstAsync(string userId, long known) => cache.GetAsync(KeyOf(userId), () => LoadFirstAsync(database, userId), known);
 
     /// <inheritdoc cref="TieredCache.IsUnchangedAsync"/>
     public ValueTask<bool> IsUnchangedAsync(string userId, long version) => cache.IsUnchangedAsync(KeyOf(userId), version);
@@ -33,8 +33,9 @@ internal sealed class OrderPages(Database database, TieredCache cache)
         return new Page<OrderView>(items, orders.Count > limit ? items[^1].Id : null);
     }
 
-    // Every order counts one, and one more when it is not pending any more, which happens once: so each change makes the sum larger, and no column is needed for it.
-    private Task<CachedAnswer> LoadAsync(string userId) => database.ReadAsync(
+    /// <summary>The first page from SQL.</summary>
+    /// <remarks>Every order counts one, and one more when it is not pending any more, which happens once: so each change makes the version larger, and no column is needed for it.</remarks>
+    public static Task<CachedAnswer> LoadFirstAsync(Database database, string userId) => database.ReadAsync(
         async connection =>
         {
             var version = await connection.QuerySingleAsync<long>(

@@ -4,14 +4,14 @@ namespace Sluice.Platform.Admission;
 /// A rate limit for each user (or address) on this node, in constant memory: GCRA (ITU-T I.371) over a table of theoretical arrival times, indexed by a hash of the name.
 /// Two names share a place with a chance of one in a million.
 /// </summary>
-/// <param name="perSecond">In the long run.</param>
+/// <param name="perSecond">In the long run, above 0; less than one is one in several seconds.</param>
 /// <param name="burst">At once.</param>
-public sealed class LocalRateLimit(int perSecond, int burst, TimeProvider time)
+public sealed class LocalRateLimit(double perSecond, int burst, TimeProvider time)
 {
     private const int Places = 1 << 20;
 
     private readonly long[] arrivals = new long[Places];
-    private readonly double interval = (double)time.TimestampFrequency / perSecond;
+    private readonly double interval = time.TimestampFrequency / perSecond;
 
     /// <summary>Null when they may ask now, else how long to wait.</summary>
     /// <param name="part">Which part of the limit is meant: 2 is a half of it, never less than one at once.</param>

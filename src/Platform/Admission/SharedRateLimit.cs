@@ -24,23 +24,23 @@ public sealed class RateLimits(AdmissionOptions options, RedisConnection redis, 
 
     /// <summary>A further limit.</summary>
     /// <param name="name">Part of the key in Redis.</param>
-    /// <param name="perSecond">In the long run.</param>
+    /// <param name="perSecond">In the long run, above 0; less than one is one in several seconds.</param>
     /// <param name="burst">At once.</param>
-    public SharedRateLimit New(string name, int perSecond, int burst) => new(name, perSecond, burst, redis, nodes, time);
+    public SharedRateLimit New(string name, double perSecond, int burst) => new(name, perSecond, burst, redis, nodes, time);
 }
 
 /// <summary>
 /// One limit for each user (or address) over all nodes. A half of it is dealt out: each node admits its part of that half by itself, which is all that people who click like people ever need. Who wants more takes it from the other half,
 /// which is counted in Redis, atomically. So all nodes together never admit more than the limit, and hardly anybody costs a round trip. While Redis is away the whole limit is dealt out.
 /// </summary>
-public sealed class SharedRateLimit(string name, int perSecond, int burst, RedisConnection redis, ApiNodes nodes, TimeProvider time)
+public sealed class SharedRateLimit(string name, double perSecond, int burst, RedisConnection redis, ApiNodes nodes, TimeProvider time)
 {
     private static readonly RedisScript AdmitScript = RedisScript.Load("Admit.lua");
 
     // What this node admits by itself; what it would admit were Redis away; and what nobody gets through any node, so that a storm of one user does not reach Redis.
     private readonly LocalRateLimit own = new(perSecond, burst, time), alone = new(perSecond, burst, time), most = new(perSecond, burst, time);
-    private readonly long interval = 1_000_000L * 2 / perSecond;
-    private readonly long tolerance = 1_000_000L * 2 / perSecond * (Math.Max(1, burst / 2) - 1);
+    private readonly long interval = (long)(2_000_000 / perSecond);
+    private readonly long tolerance = (long)(2_000_000 / perSecond) * (Math.Max(1, burst / 2) - 1);
 
     /// <summary>Completed with null when they may ask now, else with how long to wait. Completes at once for everybody who is within this node's part.</summary>
     public ValueTask<TimeSpan?> CheckAsync(string who)

@@ -43,6 +43,11 @@ public sealed record CachedAnswer(long Version, byte[]? Json)
         head.Length >= HeadBytes && head[0] is Present or Absent ? BinaryPrimitives.ReadInt64BigEndian(head[1..]) : null;
 }
 
+/// <summary>One of several answers that are asked for together.</summary>
+/// <param name="Load">As of <see cref="TieredCache.GetAsync"/>.</param>
+/// <param name="Known">The version that the caller has seen, 0 = none.</param>
+public sealed record CachePart(CacheKey Key, Func<Task<CachedAnswer>> Load, long Known = 0);
+
 /// <summary>Names something that is kept.</summary>
 /// <param name="Name">The key in Redis. What is in braces decides its slot.</param>
 /// <param name="IsPrivate">Of one user: not kept in the memory of nodes, because its user must see every change at once, through whichever node.</param>

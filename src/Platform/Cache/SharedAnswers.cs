@@ -56,12 +56,20 @@ internal sealed class SharedAnswers(RedisConnection redis, TimeProvider time) : 
         }
     }
 
-    /// <summary>Only the version, without the answer; null when there is none. One round trip.</summary>
+    /// <summary>The answers that are there, null for each that is not; no lease. Keys of one slot, one round trip.</summary>
     /// <inheritdoc cref="TakeAsync"/>
-    public async Task<long?> VersionAsync(string key)
+    public async Task<CachedAnswer?[]> FindAsync(string[] keys)
     {
-        byte[]? head = await AskAsync(() => redis.GuardAsync(key, db => db.StringGetRangeAsync(key, 0, CachedAnswer.HeadBytes - 1)));
-        return CachedAnswer.VersionIn(head);
+        var found = await AskAsync(() => redis.GuardAsync(keys[0], db => db.StringGetAsync([.. keys.Select(key => (RedisKey)key)], CommandFlags.DemandMaster)));
+        return [.. found.Select(value => CachedAnswer.FromBytes((byte[]?)value))];
+    }
+
+    /// <summary>Only the versions, without the answers; null for each that is not there. Keys of one slot, one round trip: the commands are sent one after the other, and only then waited for.</summary>
+    /// <inheritdoc cref="TakeAsync"/>
+    public async Task<long?[]> VersionsAsync(string[] keys)
+    {
+        var heads = await AskAsync(() => redis.GuardAsync(keys[0], db => Task.WhenAll(keys.Select(key => db.StringGetRangeAsync(key, 0, CachedAnswer.HeadBytes - 1, CommandFlags.DemandMaster)))));
+        return [.. heads.Select(head => CachedAnswer.VersionIn((byte[]?)head))];
     }
 
     /// <summary>False: something has changed since the lease was given, or it is over. Nothing is kept then.</summary>

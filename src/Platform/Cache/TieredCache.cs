@@ -107,14 +107,46 @@ public sealed class TieredCache : IDisposable
         bool IsGood(CachedAnswer answer) => !IsOutdated(key, answer.AsOf) && (answer.Version >= known || time.GetElapsedTime(answer.AsOf) < KnownGrace);
     }
 
-    /// <summary>True when this version is still the newest, found out without loading the answer. False: it is not, or it takes a look at the answer to know.</summary>
-    public async ValueTask<bool> IsUnchangedAsync(CacheKey key, long version)
+    /// <summary>Several answers of one user. One round trip when all of them are kept; what is not goes its own way, as in <see cref="GetAsync"/>.</summary>
+    /// <param name="parts">Keys of one user.</param>
+    /// <inheritdoc cref="GetAsync"/>
+    public async ValueTask<IReadOnlyList<CachedAnswer>> GetManyAsync(params IReadOnlyList<CachePart> parts)
     {
-        if (key.IsPrivate && !tiers.IsAlone && tiers.Shared is { } shared)
+        CachedAnswer?[] found = new CachedAnswer?[parts.Count];
+        if (SharedOf(parts[0].Key) is { } shared)
         {
             try
             {
-                if (await shared.VersionAsync(key.Name) == version)
+                // Only looked at, without a lease. Each is read for this caller alone, so nothing that was told before it asked is missing.
+                found = await shared.FindAsync([.. parts.Select(part => part.Key.Name)]);
+            }
+            catch (DependencyUnavailableException)
+            {
+                failures.Add(1);
+            }
+        }
+
+        return await Task.WhenAll(parts.Select(async (part, i) =>
+        {
+            if (found[i] is not { } answer || answer.Version < part.Known)
+            {
+                return await GetAsync(part.Key, part.Load, part.Known);
+            }
+
+            Told(answer, "shared");
+            return answer;
+        }));
+    }
+
+    /// <summary>True when these versions are still the newest, found out in one round trip and without loading the answers. False: they are not, or it takes a look at the answers to know.</summary>
+    /// <param name="parts">Keys of one user, each with the version that the caller has.</param>
+    public async ValueTask<bool> AreUnchangedAsync(params IReadOnlyList<(CacheKey Key, long Version)> parts)
+    {
+        if (SharedOf(parts[0].Key) is { } shared)
+        {
+            try
+            {
+                if ((await shared.VersionsAsync([.. parts.Select(part => part.Key.Name)])).SequenceEqual(parts.Select(part => (long?)part.Version)))
                 {
                     reads.Add(1, new KeyValuePair<string, object?>("tier", "version"));
                     return true;
@@ -128,6 +160,9 @@ public sealed class TieredCache : IDisposable
 
         return false;
     }
+
+    /// <inheritdoc cref="AreUnchangedAsync"/>
+    public ValueTask<bool> IsUnchangedAsync(CacheKey key, long version) => AreUnchangedAsync((key, version));
 
     /// <summary>Whether something changed after this was begun to be read, as far as this node has heard.</summary>
     internal bool IsOutdated(CacheKey key, long asOf) => asOf <= Volatile.Read(ref heardAll) || (!heard.IsEmpty && heard.TryGetValue(key.Name, out var at) && asOf <= at);
@@ -229,6 +264,9 @@ public sealed class TieredCache : IDisposable
             failures.Add(1);
         }
     }
+
+    // Where what is of one user is kept; null where this node's memory does it.
+    private SharedAnswers? SharedOf(CacheKey key) => key.IsPrivate && !tiers.IsAlone ? tiers.Shared : null;
 
     private async Task<CachedAnswer> LoadAsync(Func<Task<CachedAnswer>> load)
     {

@@ -44,10 +44,13 @@ public static class PlatformServices
         services.AddSingleton<Certificates>();
         services.AddSingleton<PoolKeeper>();
 
-        services.AddSingleton(provider => new UserTokens(
-            KeyFiles.LoadOrCreate(Path.Combine(node.Data, "token.key"), KeyFiles.NewSecret), provider.GetRequiredService<TimeProvider>()));
+        var tokenSecret = KeyFiles.LoadOrCreate(Path.Combine(node.Data, "token.key"), KeyFiles.NewSecret);
+        services.AddSingleton(provider => new UserTokens(tokenSecret, provider.GetRequiredService<TimeProvider>()));
+        services.AddSingleton(provider => ActivatorUtilities.CreateInstance<TokenKeys>(provider, tokenSecret));
         services.AddSingleton(provider => new Access(
-            provider.GetRequiredService<UserTokens>(), KeyFiles.LoadOrCreate(Path.Combine(node.Data, "admin.key"), KeyFiles.NewSecret)));
+            provider.GetRequiredService<UserTokens>(), KeyFiles.LoadOrCreate(Path.Combine(node.Data, "admin.key"), KeyFiles.NewSecret),
+            provider.GetRequiredService<OidcOptions>().Issuer.Length > 0 ? provider.GetRequiredService<OidcTokens>() : null));
+        services.AddSingleton<OidcTokens>();
         services.AddSingleton<Edge>();
         services.AddSingleton<Idempotency>();
         services.AddSingleton<ApiNodes>();
@@ -60,6 +63,7 @@ public static class PlatformServices
     /// <summary>Background work of the platform on nodes with the role api.</summary>
     public static void AddPlatformApi(this IServiceCollection services)
     {
+        services.AddHostedService(provider => provider.GetRequiredService<TokenKeys>());
         services.AddHostedService<KeepAcknowledged>();
         services.AddHostedService(provider => provider.GetRequiredService<RedisAway>());
     }

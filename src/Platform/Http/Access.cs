@@ -25,7 +25,7 @@ public sealed record Caller(string? UserId)
 }
 
 /// <summary>Lets a request through to its route or answers 401/403. Deny by default.</summary>
-public sealed class Access(UserTokens tokens, string adminKey)
+public sealed class Access(UserTokens tokens, string adminKey, OidcTokens? issuer = null)
 {
     private readonly byte[] adminKeyHash = SHA256.HashData(Encoding.UTF8.GetBytes(adminKey));
 
@@ -44,7 +44,16 @@ public sealed class Access(UserTokens tokens, string adminKey)
             return next(context);
         }
 
-        var caller = CallerOf(context.Request);
+        // Sluice's own tokens are decided here and now; only what is none of them may be the issuer's.
+        var caller = CallerOf(context.Request, out var foreign);
+        return foreign is null || issuer is null ? DecideAsync(context, next, rule, caller) : DecideLaterAsync(context, next, rule, issuer, foreign);
+    }
+
+    private static async Task DecideLaterAsync(HttpContext context, RequestDelegate next, AccessRule? rule, OidcTokens issuer, string token) =>
+        await DecideAsync(context, next, rule, await issuer.UserOfAsync(token) is { } user ? new Caller(user) : null);
+
+    private static Task DecideAsync(HttpContext context, RequestDelegate next, AccessRule? rule, Caller? caller)
+    {
         var refusal = (rule, caller) switch
         {
             (null, _) => new Problem(403, "forbidden", "Forbidden", "This route is not open to anybody."),
@@ -74,12 +83,20 @@ public sealed class Access(UserTokens tokens, string adminKey)
             CryptographicOperations.FixedTimeEquals(SHA256.HashData(Encoding.UTF8.GetBytes(given)), adminKeyHash);
     }
 
-    private Caller? CallerOf(HttpRequest request)
+    /// <param name="foreign">A token that is none of Sluice's own.</param>
+    private Caller? CallerOf(HttpRequest request, out string? foreign)
     {
+        foreign = null;
         var bearer = request.Headers.Authorization;
         if (bearer.Count == 1 && bearer[0] is { } value && value.StartsWith("Bearer ", StringComparison.OrdinalIgnoreCase))
         {
-            return tokens.UserOf(value.AsSpan(7)) is { } user ? new Caller(user) : null;
+            if (tokens.UserOf(value.AsSpan(7)) is { } user)
+            {
+                return new Caller(user);
+            }
+
+            foreign = issuer is null ? null : value[7..];
+            return null;
         }
 
         return IsServer(request) ? Caller.Server : null;

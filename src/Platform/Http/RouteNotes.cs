@@ -44,6 +44,12 @@ public static class RouteNotes
         .TakesQuery(Versioned.Parameter, "The same without its quotes; when it is still the one, 200 and {\"version\":\"7-312-open\",\"unchanged\":true}, no more.", "7-312-open")
         .WithMetadata(new HeaderNote(200, "ETag", "Names this version."), new HeaderNote(304, "ETag", "Names this version."));
 
+    /// <summary>The route changes a version that the caller may name, through <see cref="Versioned.MayChange"/>.</summary>
+    public static TBuilder ChangesVersion<TBuilder>(this TBuilder route)
+        where TBuilder : IEndpointConventionBuilder => route
+        .TakesHeader("If-Match", "The ETag that the caller has; 412 when somebody has changed it since.", "\"3\"")
+        .Refuses(412, "changed-meanwhile").WithMetadata(new HeaderNote(200, "ETag", "Names the new version."));
+
     public static TBuilder TellsWhere<TBuilder>(this TBuilder route, int status, string what)
         where TBuilder : IEndpointConventionBuilder => route.WithMetadata(new HeaderNote(status, "Location", what));
 

@@ -1,6 +1,5 @@
 using System.Buffers;
 using System.Buffers.Text;
-using System.Collections.Concurrent;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
@@ -12,11 +11,14 @@ namespace Sluice.Platform.Http;
 /// </summary>
 /// <remarks>
 /// Checked by hand, not by a JWT library, because it stands on the hottest path: a library's check costs more than a claim (docs/adr/0005).
-/// It stays safe by being narrow: the header must be ours to the letter, so there is no algorithm to confuse and no key to choose;
+/// It stays safe by being narrow: the header must be that of one of our keys to the letter, so there is no algorithm to confuse and no key to look for;
 /// then the signature in constant time; only then is the payload read.
 /// </remarks>
 public sealed class UserTokens : IDisposable
 {
+    /// <summary>No token is made for longer.</summary>
+    public static readonly TimeSpan LifetimeMax = TimeSpan.FromDays(30);
+
     private const int TokenCharsMax = 512;
 
     /// <summary>9999-12-31T23:59:59Z.</summary>
@@ -25,27 +27,41 @@ public sealed class UserTokens : IDisposable
     /// <summary>Verdicts kept, about 1 KB each.</summary>
     private const int VerdictsMax = 50_000;
 
-    /// <summary>Places in which a token that was seen once leaves its mark.</summary>
-    private const int MarksCount = 1 << 16;
-
     /// <summary>Clocks of two nodes may differ by this much.</summary>
     private static readonly TimeSpan Skew = TimeSpan.FromSeconds(30);
 
-    private static readonly string Header = Base64Url.EncodeToString("""{"alg":"HS256","typ":"JWT"}"""u8);
-
-    // Its key is scheduled once for each thread: half of the cost of a signature.
-    private readonly ThreadLocal<IncrementalHash> signer;
+    private readonly Signer own;
     private readonly TimeProvider time;
-    private readonly int[] marks = new int[MarksCount];
-    private ConcurrentDictionary<string, Verdict> young = new(StringComparer.Ordinal);
-    private int youngCount;
-    private ConcurrentDictionary<string, Verdict> old = new(StringComparer.Ordinal);
 
+    // By age; few, so that a token's is found by looking at the beginning of each.
+    private volatile Signer[] signers;
+    private readonly RecentTokens<Verdict> recent = new(VerdictsMax);
+
+    /// <param name="secret">Of the first key, whose tokens name none.</param>
     public UserTokens(string secret, TimeProvider time)
     {
-        var key = Encoding.UTF8.GetBytes(secret);
-        signer = new(() => IncrementalHash.CreateHMAC(HashAlgorithmName.SHA256, key), trackAllValues: true);
-        this.time = time;
+        own = new(new TokenKey("", Encoding.UTF8.GetBytes(secret), DateTimeOffset.MinValue, DateTimeOffset.MaxValue));
+        (signers, this.time) = ([own], time);
+    }
+
+    /// <summary>These keys count from now on, beside the first one.</summary>
+    /// <param name="ownChecksUntil">How long the first one's tokens are still good.</param>
+    public void Use(IEnumerable<TokenKey> keys, DateTimeOffset ownChecksUntil)
+    {
+        var wanted = keys.OrderBy(key => key.SignsFrom).Prepend(own.Key with { ChecksUntil = ownChecksUntil }).ToList();
+        var before = signers;
+        if (before.Select(signer => signer.Key).SequenceEqual(wanted))
+        {
+            return;
+        }
+
+        signers = [.. wanted.Select(key => Array.Find(before, signer => signer.Key == key) ?? new Signer(key))];
+
+        // What is remembered of tokens of these counts no more, also what somebody is about to remember. Whoever checks with one just now is not disturbed: the collector takes it.
+        foreach (var gone in before.Except(signers))
+        {
+            gone.IsGone = true;
+        }
     }
 
     /// <summary>Makes a token for a user id that was checked with <see cref="Names.IsUserId"/>.</summary>
@@ -55,18 +71,24 @@ public sealed class UserTokens : IDisposable
 
         // User ids have no character that JSON would escape.
         var payload = $$"""{"iss":"sluice","aud":"sluice","sub":"{{userId}}","iat":{{now}},"nbf":{{now}},"exp":{{expiresAt.ToUnixTimeSeconds()}}}""";
-        var signed = $"{Header}.{Base64Url.EncodeToString(Encoding.UTF8.GetBytes(payload))}";
+        var signer = Array.FindLast(signers, each => each.Key.SignsFrom.ToUnixTimeSeconds() <= now)!;
+        var signed = $"{signer.Start}{Base64Url.EncodeToString(Encoding.UTF8.GetBytes(payload))}";
         Span<byte> signature = stackalloc byte[HMACSHA256.HashSizeInBytes];
-        Sign(Encoding.ASCII.GetBytes(signed), signature);
+        signer.Sign(Encoding.ASCII.GetBytes(signed), signature);
         return $"{signed}.{Base64Url.EncodeToString(signature)}";
     }
 
     /// <summary>The user of a token, or null when it is not ours, expired or not valid yet. A token seen twice before costs one look-up.</summary>
     public string? UserOf(ReadOnlySpan<char> token)
     {
-        if (young.GetAlternateLookup<ReadOnlySpan<char>>().TryGetValue(token, out var verdict) || old.GetAlternateLookup<ReadOnlySpan<char>>().TryGetValue(token, out verdict))
+        if (recent.TryFind(token, out var verdict))
         {
-            return verdict.Expires > time.GetUtcNow() ? verdict.UserId : null;
+            if (!verdict.Signer.IsGone)
+            {
+                return verdict.Expires > time.GetUtcNow() ? verdict.UserId : null;
+            }
+
+            recent.Forget(token, verdict);
         }
 
         if (Check(token) is not { } fresh)
@@ -74,58 +96,27 @@ public sealed class UserTokens : IDisposable
             return null;
         }
 
-        // Most buyers of a rush ask once, and what is kept of them costs the collector more than the check: kept is who comes a second time.
-        if (IsMarked(token) && young.TryAdd(token.ToString(), fresh) && Interlocked.Increment(ref youngCount) >= VerdictsMax / 2)
-        {
-            // Two generations: when the young one is full it becomes the old one, and the old one is dropped. No clean-up, no lock.
-            // Counted beside the dictionary: its own Count takes every lock it has.
-            youngCount = 0;
-            (old, young) = (young, new(StringComparer.Ordinal));
-        }
-
+        recent.Keep(token, fresh);
         return fresh.UserId;
-    }
-
-    // True when a token like this one left its mark before. Another may have overwritten it or left the same: then a verdict is kept one visit later or sooner.
-    private bool IsMarked(ReadOnlySpan<char> token)
-    {
-        var mark = string.GetHashCode(token[^8..], StringComparison.Ordinal);
-        ref var place = ref marks[(uint)mark % MarksCount];
-        if (place == mark)
-        {
-            return true;
-        }
-
-        place = mark;
-        return false;
     }
 
     public void Dispose()
     {
-        foreach (var hash in signer.Values)
+        foreach (var signer in signers)
         {
-            hash.Dispose();
+            signer.Dispose();
         }
-
-        signer.Dispose();
-    }
-
-    private void Sign(ReadOnlySpan<byte> text, Span<byte> signature)
-    {
-        var hash = signer.Value!;
-        hash.AppendData(text);
-        hash.GetHashAndReset(signature);
     }
 
     private Verdict? Check(ReadOnlySpan<char> token)
     {
-        if (token.Length > TokenCharsMax || !token.StartsWith(Header, StringComparison.Ordinal) || token.Length <= Header.Length || token[Header.Length] != '.')
+        if (token.Length > TokenCharsMax || SignerOf(token) is not { } signer)
         {
             return null;
         }
 
         var lastDot = token.LastIndexOf('.');
-        if (lastDot <= Header.Length + 1)
+        if (lastDot <= signer.Start.Length)
         {
             return null;
         }
@@ -138,16 +129,16 @@ public sealed class UserTokens : IDisposable
             return null;
         }
 
-        Sign(ascii[..lastDot], expected);
+        signer.Sign(ascii[..lastDot], expected);
         if (!CryptographicOperations.FixedTimeEquals(signature[..signatureBytes], expected) ||
-            !TryDecode(ascii[(Header.Length + 1)..lastDot], payload, out var payloadBytes))
+            !TryDecode(ascii[signer.Start.Length..lastDot], payload, out var payloadBytes))
         {
             return null;
         }
 
         try
         {
-            return Read(payload[..payloadBytes]);
+            return Read(payload[..payloadBytes], signer);
         }
         catch (JsonException)
         {
@@ -156,11 +147,24 @@ public sealed class UserTokens : IDisposable
         }
     }
 
+    private Signer? SignerOf(ReadOnlySpan<char> token)
+    {
+        foreach (var signer in signers)
+        {
+            if (token.StartsWith(signer.Start, StringComparison.Ordinal))
+            {
+                return signer;
+            }
+        }
+
+        return null;
+    }
+
     // Base64Url.TryDecodeFromUtf8 throws for what is not Base64: an invalid token is an answer here, not an exception.
     private static bool TryDecode(ReadOnlySpan<byte> text, Span<byte> bytes, out int count) =>
         Base64Url.DecodeFromUtf8(text, bytes, out _, out count) == OperationStatus.Done;
 
-    private Verdict? Read(ReadOnlySpan<byte> payload)
+    private Verdict? Read(ReadOnlySpan<byte> payload, Signer signer)
     {
         string? subject = null, issuer = null, audience = null;
         long expires = 0, notBefore = 0;
@@ -203,10 +207,61 @@ public sealed class UserTokens : IDisposable
         }
 
         var until = DateTimeOffset.FromUnixTimeSeconds(expires);
+        until = until < signer.Key.ChecksUntil ? until : signer.Key.ChecksUntil;
         return subject is not null && issuer == "sluice" && audience == "sluice" && until > now && DateTimeOffset.FromUnixTimeSeconds(notBefore) <= now + Skew
-            ? new Verdict(subject, until)
+            ? new Verdict(subject, until, signer)
             : null;
     }
 
-    private sealed record Verdict(string UserId, DateTimeOffset Expires);
+    /// <summary>A key, and how tokens of it begin: the header, which names it, and the dot.</summary>
+    private sealed class Signer : IDisposable
+    {
+        // The key is scheduled once for each thread: half of the cost of a signature.
+        private readonly ThreadLocal<IncrementalHash> hashes;
+
+        public Signer(TokenKey key)
+        {
+            Key = key;
+            var header = key.Id.Length == 0 ? """{"alg":"HS256","typ":"JWT"}""" : $$"""{"alg":"HS256","typ":"JWT","kid":"{{key.Id}}"}""";
+            Start = Base64Url.EncodeToString(Encoding.ASCII.GetBytes(header)) + ".";
+            hashes = new(() => IncrementalHash.CreateHMAC(HashAlgorithmName.SHA256, key.Secret), trackAllValues: true);
+        }
+
+        public TokenKey Key { get; }
+
+        public bool IsGone { get; set; }
+
+        public string Start { get; }
+
+        public void Sign(ReadOnlySpan<byte> text, Span<byte> signature)
+        {
+            var hash = hashes.Value!;
+            hash.AppendData(text);
+            hash.GetHashAndReset(signature);
+        }
+
+        public void Dispose()
+        {
+            foreach (var hash in hashes.Values)
+            {
+                hash.Dispose();
+            }
+
+            hashes.Dispose();
+        }
+    }
+
+    private sealed record Verdict(string UserId, DateTimeOffset Expires, Signer Signer);
+}
+
+/// <summary>A secret that signs tokens.</summary>
+/// <param name="Id">What its tokens name; letters and digits. Empty: they name none.</param>
+/// <param name="SignsFrom">From here on it signs, if no newer one does.</param>
+/// <param name="ChecksUntil">Its tokens are good until here at most.</param>
+public sealed record TokenKey(string Id, byte[] Secret, DateTimeOffset SignsFrom, DateTimeOffset ChecksUntil)
+{
+    // By what it says: the secret belongs to the id.
+    public bool Equals(TokenKey? other) => other is not null && (Id, SignsFrom, ChecksUntil) == (other.Id, other.SignsFrom, other.ChecksUntil);
+
+    public override int GetHashCode() => HashCode.Combine(Id, SignsFrom, ChecksUntil);
 }

@@ -29,12 +29,36 @@ public static class Versioned
     /// <summary>The version that the caller says it has, 0 when it names none or several. For answers whose tag is a number.</summary>
     public static long KnownVersion(HttpRequest request) => long.TryParse(KnownTag(request), NumberStyles.None, CultureInfo.InvariantCulture, out var version) ? version : 0;
 
-    /// <summary>The answer for somebody who has this version.</summary>
-    public static IResult Unchanged(HttpContext context, long version)
+    /// <summary>The same for an answer of several parts, whose tag is the numbers of each (<see cref="TagOf"/>); zeros when the caller names none.</summary>
+    public static long[] KnownVersions(HttpRequest request, int count)
     {
-        var tag = Tag(version);
-        Head(context, tag);
-        return NothingNewFor(context.Request, tag);
+        var known = new long[count];
+        var tag = KnownTag(request);
+        var i = 0;
+        foreach (var part in tag.Split('-'))
+        {
+            if (i == count || !long.TryParse(tag[part], NumberStyles.None, CultureInfo.InvariantCulture, out known[i]))
+            {
+                return new long[count];
+            }
+
+            i++;
+        }
+
+        return i == count ? known : new long[count];
+    }
+
+    /// <summary>The tag of an answer of several parts: <c>"3-17"</c>.</summary>
+    public static string TagOf(params IEnumerable<long> versions) => $"\"{string.Join('-', versions.Select(version => version.ToString(CultureInfo.InvariantCulture)))}\"";
+
+    /// <summary>The answer for somebody who has this version.</summary>
+    public static IResult Unchanged(HttpContext context, long version) => Unchanged(context, Tag(version));
+
+    /// <param name="etag">Quoted, as it goes over the wire.</param>
+    public static IResult Unchanged(HttpContext context, string etag)
+    {
+        Head(context, etag);
+        return NothingNewFor(context.Request, etag);
     }
 
     /// <summary>The answer in this version, or 304 for somebody who has it.</summary>
@@ -51,6 +75,16 @@ public static class Versioned
         Head(context, etag);
         return Matches(context.Request.Headers.IfNoneMatch, etag) || IsNamed(context.Request, etag) ? NothingNewFor(context.Request, etag) : new Body(json);
     }
+
+    /// <summary>The answer of what the caller has just changed, with its new version.</summary>
+    public static IResult Changed(HttpContext context, long version, byte[] json)
+    {
+        Head(context, Tag(version));
+        return new Body(json);
+    }
+
+    /// <summary>Whether the caller may change what is in this version now: it names this one in <c>If-Match</c>, or none.</summary>
+    public static bool MayChange(HttpRequest request, long version) => request.Headers.IfMatch is not { Count: > 0 } header || Matches(header, Tag(version));
 
     /// <summary>A page, or 304 for a browser that has it.</summary>
     public static IResult Page(HttpContext context, HtmlPage page)

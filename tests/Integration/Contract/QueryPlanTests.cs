@@ -22,7 +22,7 @@ public sealed class QueryPlanTests(ITestOutputHelper output)
 {
     private const int Pools = 40, ClaimsPerPool = 250;
 
-    private static readonly string[] Growing = ["claims", "orders", "payments", "releases", "idempotency", "products", "pool_adjustments"];
+    private static readonly string[] Growing = ["claims", "orders", "payments", "releases", "idempotency", "products", "pool_adjustments", "accounts", "addresses"];
 
     /// <summary>The scenario must have met each of these, or it proves nothing of it.</summary>
     private static readonly string[] Hot =
@@ -30,6 +30,7 @@ public sealed class QueryPlanTests(ITestOutputHelper output)
         "FROM claims WHERE id IN", "FROM claims WHERE id =", "FROM claims WHERE pool_id", "ordinal IS NOT NULL AND user_id IN", "UPDATE claims SET state", "FROM pools WHERE id =", "UPDATE pools SET claimed_units",
         "FROM claims WHERE user_id", "FROM orders WHERE id =", "FROM orders WHERE id IN", "FROM orders WHERE state = 0 AND pay_by", "UPDATE orders SET state", "FROM releases WHERE returned = 0", "UPDATE releases SET returned",
         "FROM payments WHERE payment_id", "FROM idempotency WHERE route", "FROM products WHERE sku", "INSERT INTO claims", "INSERT INTO orders", "SELECT MAX(id) FROM claims",
+        "FROM accounts WHERE user_id", "FROM accounts WHERE email_key", "UPDATE accounts SET version", "FROM addresses WHERE user_id", "FROM addresses WHERE id", "UPDATE addresses SET",
     ];
 
     /// <summary>Where another index would also be one, and would lead through the rows of everybody.</summary>
@@ -143,6 +144,8 @@ public sealed class QueryPlanTests(ITestOutputHelper output)
                 await RunAsync($"INSERT INTO releases (claim_id, pool_id, user_id, units, returned, released_at) VALUES {Rows(id => $"{id}, {pool}, 'u-{id}', 1, 1, 1")}");
                 await RunAsync($"INSERT INTO idempotency (route, idempotency_key, request_hash, result_id, created_at) VALUES {Rows(id => $"'r', 'k-{id}', 'h', 1, 1")}");
                 await RunAsync($"INSERT INTO products (sku, title, version) VALUES {Rows(id => $"'s-{id}', 't', 1")}");
+                await RunAsync($"INSERT INTO accounts (user_id, email, email_key, password_hash, name, version, created_at) VALUES {Rows(id => $"'u-{id}', 'e-{id}', 'e-{id}', 'h', 'n', 1, 1")}");
+                await RunAsync($"INSERT INTO addresses (id, user_id, name, line1, city, postal_code, country, is_default) VALUES {Rows(id => $"{id}, 'u-{id}', 'n', 'l', 'c', 'p', 'DE', 0")}");
                 await RunAsync($"INSERT INTO pool_adjustments (id, pool_id, units, created_at) VALUES {Rows(id => $"{id}, {pool}, 1, 1")}");
 
                 string Rows(Func<int, string> row) => string.Join(',', ids.Select(id => $"({row(id)})"));
@@ -186,6 +189,14 @@ public sealed class QueryPlanTests(ITestOutputHelper output)
         await SendAsync(HttpMethod.Get, $"/v1/orders/{orders[0]}", token: token);
         await SendAsync(HttpMethod.Post, $"/v1/orders/{orders[0]}/test-payment", token: token);
         await SendAsync(HttpMethod.Post, $"/v1/orders/{orders[1]}/cancel", token: token);
+        await SendAsync(HttpMethod.Post, "/v1/accounts", new JsonObject { ["email"] = "plan@example.org", ["password"] = "correct horse", ["name"] = "Ann" });
+        var own = (string)(await SendAsync(HttpMethod.Post, "/v1/sessions", new JsonObject { ["email"] = "plan@example.org", ["password"] = "correct horse" }))["token"]!;
+        await SendAsync(HttpMethod.Get, "/v1/me/profile", token: own);
+        await SendAsync(HttpMethod.Patch, "/v1/me/profile", new JsonObject { ["name"] = "Bob" }, token: own);
+        var place = new JsonObject { ["name"] = "Ann", ["line1"] = "1 Road", ["city"] = "Bonn", ["postalCode"] = "53111", ["country"] = "DE", ["isDefault"] = true };
+        var address = (string)(await SendAsync(HttpMethod.Post, "/v1/me/addresses", place, token: own))["id"]!;
+        await SendAsync(HttpMethod.Get, "/v1/me/addresses", token: own);
+        await SendAsync(HttpMethod.Put, $"/v1/me/addresses/{address}", place, token: own);
         await node.App.Services.GetRequiredService<PoolRebuilder>().RebuildAsync(long.Parse(sale, System.Globalization.CultureInfo.InvariantCulture));
 
         // The worker's rounds: unpaid orders, units on their way back, settings on their way out.

@@ -25,6 +25,23 @@ public sealed class SharedRateLimitTests(Engines engines)
     }
 
     [Fact]
+    public async Task Check_OfLessThanOneASecond_AdmitsTheBurstAndThenWaitsForSeconds()
+    {
+        var nodes = Nodes((await engines.OpenAsync(Engine.Redis)).Redis, 2, perSecond: 0.01);
+        var user = $"u-{Guid.NewGuid():N}";
+        TimeSpan? wait = null;
+        var admitted = -1;
+        for (; wait is null; admitted++)
+        {
+            wait = await nodes[0].CheckAsync(user);
+        }
+
+        // A quarter by itself, and the half that is shared, which has one in 200 s.
+        Assert.Equal((Burst / 4) + (Burst / 2), admitted);
+        Assert.InRange(wait.Value, TimeSpan.FromSeconds(100), TimeSpan.FromSeconds(200));
+    }
+
+    [Fact]
     public async Task Check_OfSomebodyWhoStaysAtOneNode_AdmitsThatNodesPartAndWhatIsShared()
     {
         var nodes = Nodes((await engines.OpenAsync(Engine.Redis)).Redis, 2, perSecond: 1);
@@ -79,6 +96,6 @@ public sealed class SharedRateLimitTests(Engines engines)
         await Servers.Eventually.TrueAsync(async () => !await redis.DbOf($"{{rate:test:{user}}}").KeyExistsAsync($"{{rate:test:{user}}}"), "what nobody needs any more is gone from Redis");
     }
 
-    private SharedRateLimit[] Nodes(RedisConnection redis, int count, int perSecond) =>
+    private SharedRateLimit[] Nodes(RedisConnection redis, int count, double perSecond) =>
         [.. Enumerable.Range(0, count).Select(_ => new RateLimits(new AdmissionOptions(), redis, new ApiNodes { Count = count }, time).New("test", perSecond, Burst))];
 }

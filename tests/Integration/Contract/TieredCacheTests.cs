@@ -62,6 +62,43 @@ public sealed class TieredCacheTests : IAsyncLifetime
         Assert.InRange(other.Loads, 0, 1);
     }
 
+    [Fact]
+    public async Task AnswersOfOneUser_AskedForTogether_CostOneRoundTripOnceTheyAreKept()
+    {
+        CacheKey[] keys = [CacheKey.OfUser("u-many", "one"), CacheKey.OfUser("u-many", "two"), CacheKey.OfUser("u-many", "none")];
+        await one.ChangeAsync(keys[0]);
+        await one.ChangeAsync(keys[1]);
+        await one.ChangeAsync(keys[1]);
+        Assert.Equal([1, 2, 0], await one.SeeManyAsync(keys));
+        Assert.Equal(3, one.Loads);
+
+        await using var admin = await StackExchange.Redis.ConnectionMultiplexer.ConnectAsync(server.Connection + ",allowAdmin=true");
+        var stats = admin.GetServers()[0];
+        await stats.ConfigResetStatisticsAsync();
+        Assert.Equal([1, 2, 0], await other.SeeManyAsync(keys));
+        Assert.Equal(["mget 1"], await CallsAsync());
+
+        await stats.ConfigResetStatisticsAsync();
+        Assert.True(await other.Cache.AreUnchangedAsync((keys[0], 1), (keys[1], 2), (keys[2], 0)));
+        Assert.False(await other.Cache.AreUnchangedAsync((keys[0], 1), (keys[1], 1), (keys[2], 0)));
+        Assert.Equal(["getrange 6"], await CallsAsync());
+        Assert.Equal(0, other.Loads);
+
+        // One of them is dropped: that one is read anew, and is what the caller sees.
+        await one.ChangeAsync(keys[0]);
+        await one.Changes.TellAsync([keys[0]]);
+        Assert.False(await other.Cache.AreUnchangedAsync((keys[0], 1), (keys[1], 2), (keys[2], 0)));
+        Assert.Equal([2, 2, 0], await other.SeeManyAsync(keys));
+        Assert.Equal(1, other.Loads);
+
+        // Every command on keys; a connection also says hello and pings.
+        async Task<IEnumerable<string>> CallsAsync() =>
+            from command in (await stats.InfoAsync("commandstats")).SelectMany(section => section)
+            let name = command.Key["cmdstat_".Length..]
+            where !name.StartsWith("config", StringComparison.Ordinal) && name is not ("info" or "ping" or "hello" or "auth" or "select" or "echo") && !name.StartsWith("client", StringComparison.Ordinal)
+            select $"{name} {command.Value.Split(',')[0]["calls=".Length..]}";
+    }
+
     [Theory]
     [InlineData(true)]
     [InlineData(false)]

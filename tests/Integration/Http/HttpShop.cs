@@ -8,9 +8,11 @@ using Sluice.Tests.Integration.Servers;
 
 namespace Sluice.Tests.Integration.Http;
 
-/// <summary>A server with a sale, a buyer who has an order in it, and a stranger who has nothing.</summary>
+/// <summary>A server with a sale, a buyer who has an account, an address and an order, and a stranger whom the shop signs in itself and who has nothing.</summary>
 public sealed class HttpShop : IAsyncLifetime
 {
+    public const string BuyerEmail = "Buyer@Example.org", BuyerPassword = "correct horse battery";
+
     private static readonly UriCreationOptions AsWritten = new() { DangerousDisablePathAndQueryCanonicalization = true };
 
     public SluiceServer Server { get; private set; } = null!;
@@ -19,26 +21,40 @@ public sealed class HttpShop : IAsyncLifetime
 
     public string Order { get; private set; } = "";
 
+    public string Address { get; private set; } = "";
+
+    public string BuyerId { get; private set; } = "";
+
     public string Buyer { get; private set; } = "";
 
     public string Stranger { get; private set; } = "";
 
     public async ValueTask InitializeAsync()
     {
-        Server = await SluiceServer.StartAsync(["Orders:TestPayments=true", "Admission:ClaimsPerUserPerSecond=10000", "Admission:ClaimsPerUserBurst=10000"]);
+        Server = await SluiceServer.StartAsync(["Orders:TestPayments=true", "Admission:ClaimsPerUserPerSecond=10000", "Admission:ClaimsPerUserBurst=10000", "Accounts:LogInsPerAddressBurst=100000", "Accounts:PasswordsWaitingMax=500"]);
         Sale = await Server.OpenSaleAsync(stock: 10);
-        (Buyer, Stranger) = (await Server.TokenAsync("buyer"), await Server.TokenAsync("stranger"));
+        (BuyerId, Buyer) = await RegisterAsync(BuyerEmail, BuyerPassword);
+        Stranger = await Server.TokenAsync("stranger");
         Order = (await Server.ClaimAsync(Sale, Buyer, prefer: "wait=20")).ClaimId;
         await SendAsync(HttpMethod.Put, "/v1/categories/kitchen", "server", """{"title":"Kitchen"}""");
         await SendAsync(HttpMethod.Put, "/v1/products/kettle", "server", """{"title":"Kettle"}""");
+        Address = (string)(await SendAsync(HttpMethod.Post, "/v1/me/addresses", "user", """{"name":"B","line1":"1 Road","city":"Bonn","postalCode":"53111","country":"DE"}""")).Json["id"]!;
+    }
+
+    /// <summary>A new account, logged in.</summary>
+    public async Task<(string UserId, string Token)> RegisterAsync(string email, string password = BuyerPassword, string name = "Somebody")
+    {
+        var answer = await SendAsync(HttpMethod.Post, "/v1/accounts", "public", new JsonObject { ["email"] = email, ["password"] = password, ["name"] = name }.ToJsonString());
+        Assert.True(answer.Status == 201, answer.Text);
+        return ((string)answer.Json["userId"]!, (string)answer.Json["token"]!);
     }
 
     public ValueTask DisposeAsync() => Server?.DisposeAsync() ?? ValueTask.CompletedTask;
 
-    /// <summary>Puts the shop's own ids in for <c>{sale}</c>, <c>{claim}</c>, <c>{order}</c>, <c>{sku}</c>.</summary>
+    /// <summary>Puts the shop's own ids in for <c>{sale}</c>, <c>{claim}</c>, <c>{order}</c>, <c>{sku}</c>, <c>{address}</c>.</summary>
     public string Fill(string path) => path
         .Replace("{sale}", Sale, StringComparison.Ordinal).Replace("{claim}", Order, StringComparison.Ordinal)
-        .Replace("{order}", Order, StringComparison.Ordinal).Replace("{sku}", "kettle", StringComparison.Ordinal).Replace("{category}", "kitchen", StringComparison.Ordinal);
+        .Replace("{order}", Order, StringComparison.Ordinal).Replace("{sku}", "kettle", StringComparison.Ordinal).Replace("{category}", "kitchen", StringComparison.Ordinal).Replace("{address}", Address, StringComparison.Ordinal);
 
     /// <summary>The address of a route with an id; without one, with an id that exists.</summary>
     public string PathOf(RouteRow row, string? id = null) =>
@@ -119,7 +135,10 @@ public sealed class HttpShop : IAsyncLifetime
 
         foreach (var who in new[] { "user", "stranger" })
         {
-            state.AppendLine((await SendAsync(HttpMethod.Get, "/v1/orders", who)).Text);
+            foreach (var path in new[] { "/v1/orders", "/v1/me/profile", "/v1/me/addresses" })
+            {
+                state.AppendLine((await SendAsync(HttpMethod.Get, path, who)).Text);
+            }
         }
 
         return state.AppendLine((await SendAsync(HttpMethod.Get, "/v1/products/kettle", "public")).Text).ToString();

@@ -34,6 +34,17 @@ public sealed class SettingsTests
         Assert.Equal("Pools:BatchClaimsMax = 17", Assert.Single(settings.NotDefault));
     }
 
+    [Theory]
+    [InlineData("", "", true)]
+    [InlineData("https://login.example.org", "shop", true)]
+    [InlineData("http://127.0.0.1:5000", "shop", true)]
+    [InlineData("http://login.example.org", "shop", false)]
+    [InlineData("login.example.org", "shop", false)]
+    [InlineData("https://login.example.org", "", false)]
+    [InlineData("", "shop", false)]
+    public void Oidc_IssuerAndAudience_GoTogetherAndNeedTls(string issuer, string audience, bool isLegal) =>
+        Assert.Equal(isLegal, !new Sluice.Platform.Http.OidcOptions { Issuer = issuer, Audience = audience }.Contradictions().Any());
+
     [Fact]
     public void Load_EnumsTimesAndFlags_AreRead()
     {

@@ -77,13 +77,13 @@ public sealed partial class DocsTests
     [GeneratedRegex(@"`([A-Za-z0-9_/]+\.cs)`")]
     private static partial Regex SourceName();
 
-    [GeneratedRegex(@"^\| `(?:GET|POST|PUT|DELETE) .+$", RegexOptions.Multiline)]
+    [GeneratedRegex(@"^\| `(?:GET|POST|PUT|PATCH|DELETE) .+$", RegexOptions.Multiline)]
     private static partial Regex RouteRow();
 
-    [GeneratedRegex(@"`((?:GET|POST|PUT|DELETE) [^`]+)`")]
+    [GeneratedRegex(@"`((?:GET|POST|PUT|PATCH|DELETE) [^`]+)`")]
     private static partial Regex RouteNamed();
 
-    [GeneratedRegex(@"\.Map(Get|Post|Put|Delete)\(""([^""]+)""")]
+    [GeneratedRegex(@"\.Map(Get|Post|Put|Patch|Delete)\(""([^""]+)""")]
     private static partial Regex RouteMapped();
 
     [GeneratedRegex(@"Create\.Table\(""(\w+)""")]

@@ -102,5 +102,15 @@ public sealed class LocalRateLimitTests
     [Fact]
     public void Check_OfAPartOfLessThanOne_LetsOneThrough() => Assert.Equal(1, Enumerable.Range(0, 50).Count(_ => limit.Check("u-1", part: 60) is null));
 
+    [Fact]
+    public void Check_OfLessThanOneASecond_WaitsForSeconds()
+    {
+        var slow = new LocalRateLimit(perSecond: 0.1, burst: 3, time);
+        Assert.Equal(3, Enumerable.Range(0, 50).Count(_ => slow.Check("u-1") is null));
+        Assert.Equal(TimeSpan.FromSeconds(10), slow.Check("u-1"));
+        time.Advance(TimeSpan.FromSeconds(10));
+        Assert.Equal(1, Enumerable.Range(0, 50).Count(_ => slow.Check("u-1") is null));
+    }
+
     private void Spend() => Assert.All(Enumerable.Range(0, 20), _ => Assert.Null(limit.Check("u-1")));
 }

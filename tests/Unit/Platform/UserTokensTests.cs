@@ -138,6 +138,70 @@ public sealed class UserTokensTests : IDisposable
         Gen.Char[' ', '~'].Array[0, 200].Sample(rest => Assert.Null(tokens.UserOf($"{header}.{new string(rest)}")));
     }
 
+    [Fact]
+    public void Keys_OneAfterTheOther_SignFromTheirTimeAndCheckUntilTheirs()
+    {
+        var (first, before) = (Make("u-0"), time.GetUtcNow());
+        TokenKey key1 = Key("k1", before.AddSeconds(30), before.AddMinutes(40)), key2 = Key("k2", before.AddMinutes(20), DateTimeOffset.MaxValue);
+        tokens.Use([key2, key1], ownChecksUntil: before.AddMinutes(30));
+        Assert.Equal(first.Split('.')[0], Make("u-0").Split('.')[0]); // k1 does not sign yet
+
+        time.Advance(TimeSpan.FromSeconds(30));
+        var second = Make("u-1");
+        Assert.Equal("k1", new JsonWebToken(second).Kid);
+        time.Advance(TimeSpan.FromMinutes(20));
+        var third = Make("u-2");
+        Assert.Equal("k2", new JsonWebToken(third).Kid);
+        AssertUsers("u-0", "u-1", "u-2");
+
+        time.Advance(TimeSpan.FromMinutes(10));
+        AssertUsers(null, "u-1", "u-2");
+        time.Advance(TimeSpan.FromMinutes(10));
+        AssertUsers(null, null, "u-2");
+
+        // Three times: the second visit is remembered, the third one finds it.
+        void AssertUsers(params string?[] users)
+        {
+            for (var visit = 1; visit <= 3; visit++)
+            {
+                Assert.Equal(users, new[] { first, second, third }.Select(token => tokens.UserOf(token)));
+            }
+        }
+    }
+
+    [Fact]
+    public void Key_ThatIsEnded_EndsWhatWasRememberedOfItsTokens()
+    {
+        var key = Key("k1", time.GetUtcNow(), DateTimeOffset.MaxValue);
+        tokens.Use([key], DateTimeOffset.MaxValue);
+        var token = Make("u-1");
+        Assert.All(Enumerable.Range(0, 3), _ => Assert.Equal("u-1", tokens.UserOf(token)));
+
+        tokens.Use([key with { ChecksUntil = time.GetUtcNow().AddSeconds(30) }], DateTimeOffset.MaxValue);
+        Assert.All(Enumerable.Range(0, 3), _ => Assert.Equal("u-1", tokens.UserOf(token)));
+        time.Advance(TimeSpan.FromSeconds(30));
+        Assert.Null(tokens.UserOf(token));
+        tokens.Use([], DateTimeOffset.MaxValue);
+        Assert.Null(tokens.UserOf(token));
+    }
+
+    [Fact]
+    public void UserOf_ATokenThatNamesAnotherKeyThanItsOwn_IsNobody()
+    {
+        TokenKey one = Key("k1", time.GetUtcNow(), DateTimeOffset.MaxValue), other = Key("k2", time.GetUtcNow(), DateTimeOffset.MaxValue);
+        tokens.Use([one, other], DateTimeOffset.MaxValue);
+        var payload = Make("u-1").Split('.')[1];
+        foreach (var (id, key) in new[] { ("k1", other), ("k2", one), ("k3", one), ("", one) })
+        {
+            var header = id.Length == 0 ? """{"alg":"HS256","typ":"JWT"}""" : $$"""{"alg":"HS256","typ":"JWT","kid":"{{id}}"}""";
+            Assert.Null(tokens.UserOf(Sign($"{Base64UrlEncoder.Encode(header)}.{payload}", key.Secret)));
+        }
+    }
+
+    private static TokenKey Key(string id, DateTimeOffset signsFrom, DateTimeOffset checksUntil) => new(id, SHA256.HashData(Encoding.ASCII.GetBytes(id)), signsFrom, checksUntil);
+
+    private static string Sign(string signed, byte[] secret) => $"{signed}.{Base64UrlEncoder.Encode(HMACSHA256.HashData(secret, Encoding.ASCII.GetBytes(signed)))}";
+
     private static string Sign(string signed, string secret) =>
         $"{signed}.{Base64UrlEncoder.Encode(HMACSHA256.HashData(Encoding.UTF8.GetBytes(secret), Encoding.ASCII.GetBytes(signed)))}";
 
