@@ -59,7 +59,7 @@ internal static class StaticPages
         }
     }
 
-    // The addresses of pages that a script fills: /sales/{id}, /sales/{id}/certificate, /orders, /orders/{id}. Scripts and styles: those of this build, whichever build is asked for.
+    // The addresses of pages that a script fills: /sales/{id}, /sales/{id}/certificate, /orders, /orders/{id}, /account. Scripts and styles: those of this build, whichever build is asked for.
     private static Task PageAsync(HttpContext context, RequestDelegate next, StorefrontFiles files)
     {
         if (!HttpMethods.IsGet(context.Request.Method) && !HttpMethods.IsHead(context.Request.Method))
@@ -74,6 +74,7 @@ internal static class StaticPages
             ["", "sales", { Length: > 0 }] => "sale.html",
             ["", "sales", { Length: > 0 }, "certificate"] => "certificate.html",
             ["", "orders"] => "orders.html",
+            ["", "account"] => "account.html",
             ["", "orders", { Length: > 0 }] => "order.html",
             ["", { Length: > 5 } file] when file.EndsWith(".html", StringComparison.Ordinal) => file,
             _ => null,

@@ -13,7 +13,7 @@ namespace Sluice.Host;
 internal sealed class StorefrontFiles : ISitePart
 {
     /// <summary>Pages that are the same for everybody, by their address. The others are filled in for one visitor.</summary>
-    private static readonly string[] PublishedPages = ["/", "/orders", "/sale", "/certificate", "/order", "/404"];
+    private static readonly string[] PublishedPages = ["/", "/orders", "/account", "/sale", "/certificate", "/order", "/404"];
 
     private readonly Dictionary<string, HtmlPage> pages;
     private readonly string folder;

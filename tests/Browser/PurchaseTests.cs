@@ -198,6 +198,6 @@ public sealed class PurchaseTests(Shop shop)
 
         await visitor.BuyButton.ClickAsync();
 
-        await Expect(visitor.Advice).ToContainTextAsync("signs its customers in elsewhere");
+        await Expect(visitor.Advice).ToContainTextAsync("Log in with your account");
     }
 }

@@ -18,6 +18,11 @@ public sealed class TieredCache : IDisposable
 
     private const int TriesMax = 3;
 
+    // Keys of which it is remembered what was shown straight from SQL; while Redis is away that is every key.
+    private const int AheadMax = 50_000;
+
+    private static readonly TimeSpan AbsentGrace = TimeSpan.FromSeconds(1);
+
     // From this part of its age on, what is asked for is read anew, while everybody still gets the old one: what is often asked for is never missed.
     private const float RefreshFrom = 0.8f;
 
@@ -35,12 +40,18 @@ public sealed class TieredCache : IDisposable
     // When this node heard of a change of a key that it has in memory or is reading: of all others it need not know. Bounded by what is in memory and what is being read.
     private readonly ConcurrentDictionary<string, long> heard = new(StringComparer.Ordinal);
 
+    // The newest answer that came straight from SQL and is not what nodes share: it may show a change that is committed and not told yet, and what is shared or in memory may be from before.
+    private readonly ConcurrentDictionary<string, Ahead> ahead = new(StringComparer.Ordinal);
+
     // How many reads of a key are under way.
     private readonly ConcurrentDictionary<string, int> reading = new(StringComparer.Ordinal);
     private readonly Meter meter = new(Pools.PoolMetrics.MeterName);
     private readonly Counter<long> reads, bytes, failures;
     private readonly Histogram<double> age;
     private long heardAll, sweptAt;
+
+    // At least as many as there are, about: a lost count is no harm.
+    private int aheadCount;
 
     public TieredCache(CacheTiers tiers, CacheOptions options, TimeProvider time)
     {
@@ -102,9 +113,9 @@ public sealed class TieredCache : IDisposable
             await fusion.ExpireAsync(key.Name, kept);
         }
 
-        return await LoadAsync(load);
+        return ShownAhead(key, await LoadAsync(load));
 
-        bool IsGood(CachedAnswer answer) => !IsOutdated(key, answer.AsOf) && (answer.Version >= known || time.GetElapsedTime(answer.AsOf) < KnownGrace);
+        bool IsGood(CachedAnswer answer) => !IsOutdated(key, answer.AsOf) && !IsBehind(key, answer) && (answer.Version >= known || time.GetElapsedTime(answer.AsOf) < KnownGrace);
     }
 
     /// <summary>Several answers of one user. One round trip when all of them are kept; what is not goes its own way, as in <see cref="GetAsync"/>.</summary>
@@ -188,6 +199,15 @@ public sealed class TieredCache : IDisposable
         }
 
         sweptAt = time.GetTimestamp();
+        foreach (var (key, shown) in ahead)
+        {
+            if (time.GetElapsedTime(shown.At) > tiers.HeardAge)
+            {
+                ahead.TryRemove(new(key, shown));
+            }
+        }
+
+        aheadCount = ahead.Count;
         foreach (var (key, at) in heard)
         {
             if (time.GetElapsedTime(at) > tiers.HeardAge)
@@ -218,6 +238,12 @@ public sealed class TieredCache : IDisposable
             try
             {
                 (answer, lease) = await shared.TakeAsync(key.Name);
+                if (answer is not null && IsBehind(key, answer))
+                {
+                    // This node has shown a newer one: what is shared is from before a change that nobody has told yet.
+                    await shared.DropAsync([key.Name]);
+                    (answer, lease) = await shared.TakeAsync(key.Name);
+                }
             }
             catch (DependencyUnavailableException)
             {
@@ -234,7 +260,10 @@ public sealed class TieredCache : IDisposable
         {
             // Step 3: SQL.
             answer = await LoadAsync(load) with { AsOf = asOf };
-            await KeepAsync(key, lease, answer);
+            if (!await KeepAsync(key, lease, answer))
+            {
+                ShownAhead(key, answer);
+            }
         }
 
         var duration = answer.Json is null && options.AbsentAge < options.ProcessAge ? options.AbsentAge : options.ProcessAge;
@@ -247,23 +276,40 @@ public sealed class TieredCache : IDisposable
         return answer;
     }
 
-    private async Task KeepAsync(CacheKey key, string? lease, CachedAnswer answer)
+    // False: it is not what nodes share.
+    private async Task<bool> KeepAsync(CacheKey key, string? lease, CachedAnswer answer)
     {
         if (lease is null)
         {
-            return;
+            return tiers.Shared is null;
         }
 
         try
         {
             var whole = answer.Json is null ? options.AbsentAge : options.SharedAge;
-            await tiers.Shared!.KeepAsync(key.Name, lease, answer, whole * (1 + (Random.Shared.NextDouble() / 10)));
+            return await tiers.Shared!.KeepAsync(key.Name, lease, answer, whole * (1 + (Random.Shared.NextDouble() / 10)));
         }
         catch (DependencyUnavailableException)
         {
             failures.Add(1);
+            return false;
         }
     }
+
+    private CachedAnswer ShownAhead(CacheKey key, CachedAnswer answer)
+    {
+        if (aheadCount < AheadMax)
+        {
+            aheadCount++;
+            ahead.AddOrUpdate(key.Name, _ => new Ahead(answer.Version, time.GetTimestamp()), (_, shown) => answer.Version >= shown.Version ? new Ahead(answer.Version, time.GetTimestamp()) : shown);
+        }
+
+        return answer;
+    }
+
+    // Whether this node has shown a newer one. That there is no such thing has no version: it counts as older for a moment, longer than a change takes to be told.
+    private bool IsBehind(CacheKey key, CachedAnswer answer) =>
+        !ahead.IsEmpty && ahead.TryGetValue(key.Name, out var shown) && answer.Version < shown.Version && (answer.Json is not null || time.GetElapsedTime(shown.At) < AbsentGrace);
 
     // Where what is of one user is kept; null where this node's memory does it.
     private SharedAnswers? SharedOf(CacheKey key) => key.IsPrivate && !tiers.IsAlone ? tiers.Shared : null;
@@ -309,4 +355,6 @@ public sealed class TieredCache : IDisposable
         reads.Add(1, tag);
         bytes.Add(answer.Json?.Length ?? 0, tag);
     }
+
+    private sealed record Ahead(long Version, long At);
 }

@@ -27,7 +27,7 @@ public static class Versioned
     private static readonly IResult NothingNew = new NotModified();
 
     /// <summary>The version that the caller says it has, 0 when it names none or several. For answers whose tag is a number.</summary>
-    public static long KnownVersion(HttpRequest request) => long.TryParse(KnownTag(request), NumberStyles.None, CultureInfo.InvariantCulture, out var version) ? version : 0;
+    public static long KnownVersion(HttpRequest request) => KnownTag(request) is [not '0', ..] tag && long.TryParse(tag, NumberStyles.None, CultureInfo.InvariantCulture, out var version) ? version : 0;
 
     /// <summary>The same for an answer of several parts, whose tag is the numbers of each (<see cref="TagOf"/>); zeros when the caller names none.</summary>
     public static long[] KnownVersions(HttpRequest request, int count)
@@ -37,7 +37,7 @@ public static class Versioned
         var i = 0;
         foreach (var part in tag.Split('-'))
         {
-            if (i == count || !long.TryParse(tag[part], NumberStyles.None, CultureInfo.InvariantCulture, out known[i]))
+            if (i == count || tag[part] is ['0', _, ..] || !long.TryParse(tag[part], NumberStyles.None, CultureInfo.InvariantCulture, out known[i]))
             {
                 return new long[count];
             }

@@ -3,6 +3,7 @@ using Sluice.Platform.Cache;
 using Sluice.Platform.Hosting;
 using Sluice.Platform.Sql;
 using Sluice.Tests.Integration.Servers;
+using StackExchange.Redis;
 
 namespace Sluice.Tests.Integration.Contract;
 
@@ -215,6 +216,26 @@ public sealed class TieredCacheTests : IAsyncLifetime
             var last = await database.ReadAsync(connection => connection.QuerySingleAsync<long>("SELECT version FROM facts WHERE name = @Name", new { key.Name }));
             await Eventually.TrueAsync(async () => await one.SeeAsync(key) == last && await other.SeeAsync(key) == last, "both nodes show the last state");
         }
+    }
+
+    [Fact]
+    public async Task Answer_StraightFromSql_IsNotFollowedByAnOlderOneThatNodesShare()
+    {
+        var key = CacheKey.Shared("fact", "straight");
+        await using var redis = await ConnectionMultiplexer.ConnectAsync(server.Connection);
+        await one.ChangeAsync(key);
+        Assert.Equal(1, await other.SeeAsync(key));
+        var before = await redis.GetDatabase().StringGetDeleteAsync(key.Name);
+
+        // A change is committed and not told yet. While this node reads it, its lease runs out, and another node that had read before puts there what it has.
+        await one.ChangeAsync(key);
+        one.Between = () => redis.GetDatabase().StringSetAsync(key.Name, before);
+        Assert.Equal(2, await one.SeeAsync(key));
+        one.Between = () => Task.CompletedTask;
+
+        // Its memory is no help: it counts as changed.
+        one.Cache.HearAll();
+        Assert.Equal(2, await one.SeeAsync(key));
     }
 
     [Fact]

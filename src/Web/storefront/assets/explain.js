@@ -13,11 +13,14 @@ const sentences = {
   'rate-limited': 'Too many attempts from here. Wait a moment, then press again: you cannot buy twice.',
   'queue-full': 'Too many people are buying this second. Press again: you cannot buy twice.',
   'unavailable': 'The shop is not answering. Press again: you cannot buy twice.',
+  'wrong-credentials': 'E-mail and password do not go together.',
+  'email-taken': 'There is an account with this e-mail already. Log in instead.',
+  'wrong-password': 'The current password is another one.',
   'order-paid': 'This order is already paid, so it cannot be cancelled here.',
 };
 
 export function explain(error) {
-  if (error instanceof SignInElsewhere) return 'This shop signs its customers in elsewhere. Sign in there, then buy from its own pages.';
+  if (error instanceof SignInElsewhere) return 'Log in with your account here, or where this shop signs its customers in, then come back.';
   if (error instanceof Unreachable)
     return navigator.onLine === false
       ? 'You are offline. Check your connection; this page goes on when it is back.'

@@ -161,7 +161,7 @@ function fail(error) {
   byId('loading').hidden = true;
   byId('order').hidden = true;
   byId('failure').replaceChildren(elsewhere
-    ? errorState(error, { level: 'h1', title: 'Your orders are kept elsewhere' })
+    ? errorState(error, { level: 'h1', title: 'Log in to see your order' })
     : error.status === 404
       ? errorState(new Problem(404, { detail: 'It is not among the orders of this browser. Orders made here are listed under “Your orders”.' }, null), { level: 'h1', title: 'There is no such order' })
       : errorState(error, { level: 'h1', title: 'The order did not load', retry: start }));

@@ -110,6 +110,6 @@ function fail(error) {
   if (!elsewhere && !(error instanceof Problem) && !(error instanceof Unreachable)) throw error;
   byId('orders').replaceChildren();
   byId('failure').replaceChildren(elsewhere
-    ? errorState(error, { title: 'Your orders are kept elsewhere' })
+    ? emptyState('receipt', 'Log in to see your orders', 'Or look where this shop signs its customers in.', { href: '/account', text: 'Log in' })
     : errorState(error, { title: 'Your orders did not load', retry: start }));
 }

@@ -1,6 +1,6 @@
-// Who the visitor is. The shop page signs people in as guests, on the first thing that needs a name (buying,
-// looking at orders); a token is kept until it expires. A shop with its own users switches guest sessions
-// off, and then this page says where buying happens instead of failing.
+// Who the visitor is. Whoever logs in (account.html) is that account until the token expires or they log out.
+// Everybody else becomes a guest, on the first thing that needs a name (buying, looking at orders). A shop with
+// its own users switches guest sessions off, and then pages say where to log in instead of failing.
 
 import { Problem, call } from './api.js';
 import { lasting } from './store.js';
@@ -29,6 +29,16 @@ export function known() {
   return kept && Date.parse(kept.expiresAt) - RENEW_BEFORE_MS > Date.now() ? kept : null;
 }
 
+/** Becomes an account: by its e-mail and password, or newly registered. @throws {Problem|Unreachable} */
+export async function signIn(path, json) {
+  const { body } = await call(path, { method: 'POST', json });
+  lasting.write(KEY, { ...body, isAccount: true });
+  return body;
+}
+
+/** Nobody again. */
+export const signOut = () => lasting.remove(KEY);
+
 async function start() {
   try {
     const { body } = await call('/v1/guest-sessions', { method: 'POST' });
@@ -36,7 +46,7 @@ async function start() {
     return body;
   } catch (error) {
     if (error instanceof Problem && (error.status === 404 || error.status === 403))
-      throw new SignInElsewhere('This shop signs its customers in elsewhere.', { cause: error });
+      throw new SignInElsewhere('Log in first.', { cause: error });
     throw error;
   }
 }
