@@ -95,6 +95,12 @@ public sealed class Shop : IAsyncLifetime
 
     internal Task CloseAsync(string saleId) => PostAsync(_owner!, $"/v1/flash-sales/{saleId}/close", null);
 
+    internal async Task PutProductAsync(string sku, string title, long amountCents)
+    {
+        using var answer = await _owner!.PutAsJsonAsync($"/v1/products/{sku}", new { title, prices = new[] { new { currency = "EUR", amountCents } } });
+        Assert.True(answer.IsSuccessStatusCode, await answer.Content.ReadAsStringAsync());
+    }
+
     private static async Task<JsonElement> PostAsync(HttpClient caller, string path, object? body)
     {
         using var answer = await caller.PostAsync(path, body is null ? null : JsonContent.Create(body));

@@ -10,6 +10,8 @@ import { statusOf } from './order.js';
 import { known, signIn, signOut } from './session.js';
 
 const ORDERS_SHOWN = 5;
+const account = () => (known()?.isAccount ? known() : null);
+const mine = (path, options = {}) => call(path, { ...options, token: account()?.token });
 let registering = location.hash === '#register';
 
 onSubmit('sign-in', async fields => {
@@ -38,9 +40,6 @@ byId('log-out').addEventListener('click', () => {
   show();
 });
 show();
-
-const account = () => (known()?.isAccount ? known() : null);
-const mine = (path, options = {}) => call(path, { ...options, token: account()?.token });
 
 async function show() {
   byId('failure').replaceChildren();
