@@ -7,6 +7,7 @@ import { explain } from './explain.js';
 import { moment, money, number } from './format.js';
 import { icon } from './icons.js';
 import { statusOf } from './order.js';
+import { showPicture } from './picture.js';
 import { known, signIn, signOut } from './session.js';
 
 const ORDERS_SHOWN = 5;
@@ -75,7 +76,9 @@ function showMe({ profile, orders }) {
   setText(byId('mine-lead'), profile.email);
   byId('orders').replaceChildren(...orders.items.slice(0, ORDERS_SHOWN).map(order => {
     const { icon: iconName, tone, words } = statusOf(order);
-    return h('li', { class: 'order' }, icon('receipt'),
+    const image = h('img', { class: 'order-picture', alt: '', width: 72, height: 72 });
+    showPicture(image, order.sku);
+    return h('li', { class: 'order' }, image,
       h('div', { class: 'order-what' },
         h('h3', {}, h('a', { class: 'card-link', href: `/orders/${order.id}` }, `${order.units === 1 ? '' : `${number(order.units)} × `}${order.title}`)),
         h('p', { class: 'order-when' }, `${money(order.amountCents, order.currency)} · ${moment(order.createdAt)}`)),
