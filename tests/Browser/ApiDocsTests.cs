@@ -24,7 +24,7 @@ public sealed class ApiDocsTests(Shop shop)
         await Expect(visitor.Page.GetByRole(AriaRole.Heading, new() { Name = "Sluice", Exact = true })).ToBeVisibleAsync();
 
         // The first section; the page makes the others when somebody scrolls there.
-        await Expect(visitor.Page.GetByText("Tokens for the shop's own user ids").First).ToBeAttachedAsync();
+        await Expect(visitor.Page.GetByText("Register with an e-mail and a password").First).ToBeAttachedAsync();
         await visitor.Page.WaitForLoadStateAsync(LoadState.NetworkIdle);
         Assert.DoesNotContain(visitor.RequestsElsewhere, url => url.StartsWith("http", StringComparison.Ordinal));
         Assert.Empty(visitor.ScriptErrors);

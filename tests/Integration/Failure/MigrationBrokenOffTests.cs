@@ -20,7 +20,7 @@ public sealed class MigrationBrokenOffTests(ITestOutputHelper output)
         var kills = 0;
 
         // A point is before a statement, behind it, or behind the line that says so. Until one is so late that the node comes through.
-        for (var point = 1; ; point += random.Next(2, 7))
+        for (var point = 1; ; point += random.Next(4, 14))
         {
             var connection = await sql.NewDatabaseAsync();
             using var folder = new TempFolder();
