@@ -8,15 +8,15 @@ internal static class SiteServices
 {
     public static void AddSite(this IServiceCollection services, PublishOptions options)
     {
-        if (StorefrontFiles.Load() is not { } files)
+        if (StorefrontFiles.Load(options.SiteUrl) is not { } files)
         {
             return;
         }
 
         services.AddSingleton(files);
         services.AddSingleton<ISitePart>(files);
-        services.AddSingleton(new SiteLook(files.AssetsPrefix, options.SiteUrl, Path.Combine(files.Folder, "templates")));
-        services.AddSingleton<ShopPages>();
+        services.AddSingleton(files.Look);
+        services.AddSingleton(files.Pages);
         services.AddSingleton<Site>();
         services.AddSingleton<EdgePurge>();
         if (options.Folder.Length > 0)

@@ -26,7 +26,7 @@ internal static class StaticPages
             return;
         }
 
-        app.Use((context, next) => NotFoundAsync(context, next, files.Page("404.html")!.Html));
+        app.Use((context, next) => NotFoundAsync(context, next, files.Page("404")!.Html));
         app.Use((context, next) => PageAsync(context, next, files));
         app.UseStaticFiles(new StaticFileOptions
         {
@@ -70,13 +70,13 @@ internal static class StaticPages
         var path = context.Request.Path.Value ?? "";
         var name = path.Split('/') switch
         {
-            ["", ""] => "index.html",
-            ["", "sales", { Length: > 0 }] => "sale.html",
-            ["", "sales", { Length: > 0 }, "certificate"] => "certificate.html",
-            ["", "orders"] => "orders.html",
-            ["", "account"] => "account.html",
-            ["", "orders", { Length: > 0 }] => "order.html",
-            ["", { Length: > 5 } file] when file.EndsWith(".html", StringComparison.Ordinal) => file,
+            ["", ""] => "index",
+            ["", "sales", { Length: > 0 }] => "sale",
+            ["", "sales", { Length: > 0 }, "certificate"] => "certificate",
+            ["", "orders"] => "orders",
+            ["", "account"] => "account",
+            ["", "orders", { Length: > 0 }] => "order",
+            ["", { Length: > 5 } file] when file.EndsWith(".html", StringComparison.Ordinal) => file[..^5],
             _ => null,
         };
         if (name is not null && files.Page(name) is { } page)
@@ -87,7 +87,7 @@ internal static class StaticPages
         if (path.StartsWith("/assets/", StringComparison.Ordinal) && path.Split('/') is ["", "assets", { Length: 16 }, var asset])
         {
             context.Request.Path = "/assets/" + asset;
-            if (path.StartsWith(files.AssetsPrefix, StringComparison.Ordinal))
+            if (path.StartsWith(files.Look.AssetsPrefix, StringComparison.Ordinal))
             {
                 context.Items[typeof(StorefrontFiles)] = true;
             }

@@ -12,15 +12,14 @@ namespace Sluice.Host;
 /// </summary>
 internal sealed class StorefrontFiles : ISitePart
 {
-    /// <summary>Pages that are the same for everybody, by their address. The others are filled in for one visitor.</summary>
-    private static readonly string[] PublishedPages = ["/", "/orders", "/account", "/sale", "/certificate", "/order", "/404"];
+    /// <summary>Templates of pages that are the same for everybody, with the address of each; none where it is one page for many, which a script fills.</summary>
+    private static readonly (string Name, string Url)[] Templates = [("index", "/"), ("orders", "/orders"), ("account", "/account"), ("sale", ""), ("certificate", ""), ("order", ""), ("404", "")];
 
     private readonly Dictionary<string, HtmlPage> pages;
-    private readonly string folder;
 
-    private StorefrontFiles(string folder)
+    private StorefrontFiles(string folder, string siteUrl)
     {
-        this.folder = folder;
+        Folder = folder;
         var assets = Directory.GetFiles(Path.Combine(folder, "assets")).Order(StringComparer.Ordinal).ToList();
         var hash = new XxHash3();
         foreach (var asset in assets)
@@ -29,23 +28,26 @@ internal sealed class StorefrontFiles : ISitePart
             hash.Append(File.ReadAllBytes(asset));
         }
 
-        AssetsPrefix = $"/assets/{Convert.ToHexStringLower(hash.GetHashAndReset())}/";
-        pages = Directory.GetFiles(folder, "*.html").ToDictionary(page => Path.GetFileName(page), page => HtmlPage.Of(WithAssets(File.ReadAllText(page))), StringComparer.Ordinal);
+        Look = new SiteLook($"/assets/{Convert.ToHexStringLower(hash.GetHashAndReset())}/", siteUrl, Path.Combine(folder, "templates"));
+        Pages = new ShopPages(Look);
+        pages = Templates.ToDictionary(page => page.Name, page => Pages.Render(page.Name, page.Url, new Dictionary<string, object?>()), StringComparer.Ordinal);
     }
 
-    /// <summary>Where scripts and styles of this build are: <c>/assets/…/</c>.</summary>
-    public string AssetsPrefix { get; }
+    public string Folder { get; }
+
+    public SiteLook Look { get; }
+
+    public ShopPages Pages { get; }
 
     /// <summary>Null in a build without a storefront.</summary>
-    public static StorefrontFiles? Load()
+    /// <param name="siteUrl">The shop's public address, or empty.</param>
+    public static StorefrontFiles? Load(string siteUrl)
     {
         var folder = Path.Combine(AppContext.BaseDirectory, "storefront");
-        return Directory.Exists(folder) ? new StorefrontFiles(folder) : null;
+        return Directory.Exists(folder) ? new StorefrontFiles(folder, siteUrl) : null;
     }
 
-    public string Folder => folder;
-
-    /// <summary>A page by its file name, or null.</summary>
+    /// <summary>A page by the name of its template, or null.</summary>
     public HtmlPage? Page(string name) => pages.GetValueOrDefault(name);
 
     // The files are those of this build.
@@ -54,19 +56,17 @@ internal sealed class StorefrontFiles : ISitePart
     public async IAsyncEnumerable<SiteFile> FilesAsync()
     {
         var types = new FileExtensionContentTypeProvider();
-        foreach (var (prefix, name) in new[] { (AssetsPrefix, "assets"), ("/img/", "img") })
+        foreach (var (prefix, name) in new[] { (Look.AssetsPrefix, "assets"), ("/img/", "img") })
         {
-            foreach (var file in Directory.GetFiles(Path.Combine(folder, name)))
+            foreach (var file in Directory.GetFiles(Path.Combine(Folder, name)))
             {
-                yield return new SiteFile(prefix + Path.GetFileName(file), types.TryGetContentType(file, out var type) ? type : "application/octet-stream", await File.ReadAllBytesAsync(file)) { NeverChanges = prefix == AssetsPrefix };
+                yield return new SiteFile(prefix + Path.GetFileName(file), types.TryGetContentType(file, out var type) ? type : "application/octet-stream", await File.ReadAllBytesAsync(file)) { NeverChanges = prefix == Look.AssetsPrefix };
             }
         }
 
-        foreach (var url in PublishedPages)
+        foreach (var (name, url) in Templates)
         {
-            yield return new SiteFile(url, "text/html; charset=utf-8", pages[url == "/" ? "index.html" : url[1..] + ".html"].Html);
+            yield return new SiteFile(url.Length > 0 ? url : "/" + name, "text/html; charset=utf-8", pages[name].Html);
         }
     }
-
-    private string WithAssets(string page) => page.Replace("\"/assets/", $"\"{AssetsPrefix}", StringComparison.Ordinal);
 }

@@ -12,11 +12,11 @@ internal sealed class CatalogPages(ShopPages pages, SiteLook look)
     private const int DescriptionCharsMax = 160;
 
     /// <summary>A product's page.</summary>
-    public Task<HtmlPage> RenderAsync(ProductView product, IReadOnlyList<CategoryView> all)
+    public HtmlPage Render(ProductView product, IReadOnlyList<CategoryView> all)
     {
         var url = $"/products/{product.Sku}";
         var category = all.FirstOrDefault(category => product.Categories.Contains(category.Slug, StringComparer.Ordinal));
-        return pages.RenderAsync("product", url, new Dictionary<string, object?>(StringComparer.Ordinal)
+        return pages.Render("product", url, new Dictionary<string, object?>(StringComparer.Ordinal)
         {
             ["title"] = product.Title,
             ["description"] = Short(product.Description ?? product.Title),
@@ -35,18 +35,18 @@ internal sealed class CatalogPages(ShopPages pages, SiteLook look)
     }
 
     /// <summary>The page of a category, or of all products.</summary>
-    public Task<HtmlPage> RenderAsync(CategoryView? category, IReadOnlyList<CategoryView> all, IReadOnlyList<ProductView> items, string? nextCursor) => pages.RenderAsync(
+    public HtmlPage Render(CategoryView? category, IReadOnlyList<CategoryView> all, IReadOnlyList<ProductView> items, string? nextCursor) => pages.Render(
         "products", category is null ? "/products" : $"/categories/{category.Slug}", List(category?.Title ?? "Products", category, all, items, nextCursor));
 
     /// <summary>What a search found; before anything was asked for, an invitation to.</summary>
     /// <param name="page">Null before.</param>
-    public Task<HtmlPage> RenderAsync(string words, Page<ProductView>? page)
+    public HtmlPage Render(string words, Page<ProductView>? page)
     {
         var values = List(words.Length == 0 ? "Search" : $"“{words}”", null, [], page?.Items ?? [], null);
         values["words"] = words;
         values["is_search"] = true;
         values["more"] = page?.NextCursor is { } cursor ? $"/v1/search?q={Uri.EscapeDataString(words)}&cursor={Uri.EscapeDataString(cursor)}" : null;
-        return pages.RenderAsync("products", "/search", values);
+        return pages.Render("products", "/search", values);
     }
 
     private static Dictionary<string, object?> List(string title, CategoryView? category, IReadOnlyList<CategoryView> all, IReadOnlyList<ProductView> items, string? nextCursor) => new(StringComparer.Ordinal)
@@ -111,8 +111,8 @@ internal sealed class CatalogPages(ShopPages pages, SiteLook look)
 
     private static string Short(string text)
     {
-        var line = text.ReplaceLineEndings(" ");
-        return line.Length <= DescriptionCharsMax ? line : line[..(char.IsHighSurrogate(line[DescriptionCharsMax - 2]) ? DescriptionCharsMax - 2 : DescriptionCharsMax - 1)] + "…";
+        var end = DescriptionCharsMax - 1;
+        return text.Length <= DescriptionCharsMax ? text : text[..(char.IsHighSurrogate(text[end - 1]) ? end - 1 : end)] + "…";
     }
 }
 

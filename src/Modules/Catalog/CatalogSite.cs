@@ -25,7 +25,7 @@ internal sealed class CatalogSite(CatalogPages pages, Database database) : ISite
         {
             var product = row.ToView();
             yield return Json($"/v1/products/{product.Sku}", JsonSerializer.SerializeToUtf8Bytes(product, CatalogJson.Default.ProductView));
-            yield return Page($"/products/{product.Sku}", await pages.RenderAsync(product, all));
+            yield return Page($"/products/{product.Sku}", pages.Render(product, all));
             foreach (var slug in product.Categories.SelectMany(Upwards).Append("").Distinct(StringComparer.Ordinal))
             {
                 if (first.TryGetValue(slug, out var list) && list.Items.Count <= PerPage)
@@ -39,7 +39,7 @@ internal sealed class CatalogSite(CatalogPages pages, Database database) : ISite
         foreach (var (category, items, rows) in lists)
         {
             var next = items.Count > PerPage ? new ListCursor(rows[PerPage - 1].Position, rows[PerPage - 1].Sku).ToString() : null;
-            yield return Page(category is null ? "/products" : $"/categories/{category.Slug}", await pages.RenderAsync(category, all, [.. items.Take(PerPage)], next));
+            yield return Page(category is null ? "/products" : $"/categories/{category.Slug}", pages.Render(category, all, [.. items.Take(PerPage)], next));
         }
 
         IEnumerable<string> Upwards(string slug)

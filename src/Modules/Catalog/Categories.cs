@@ -34,12 +34,15 @@ internal sealed class Categories(Database database, TieredCache cache, ProductCh
             .Produces(204).Refuses(409, "category-in-use");
     }
 
-    /// <summary>All categories: each after the one above it, neighbours by position and title.</summary>
-    public async Task<(long Version, IReadOnlyList<CategoryView> Items)> AllAsync()
+    /// <summary>All categories as they are sent: each after the one above it, neighbours by position and title.</summary>
+    public async Task<CachedAnswer> KeptAsync(long known = 0)
     {
-        var kept = await KeptAsync(known: 0);
-        return (kept.Version, JsonSerializer.Deserialize(kept.Json, CatalogJson.Default.CategoryList)!.Items);
+        var version = await CatalogVersion.GetAsync(cache, database, known);
+        return await cache.GetAsync(CacheKey.Shared("categories", Names.Id(version)), () => database.ReadAsync(
+            async connection => new CachedAnswer(version, JsonSerializer.SerializeToUtf8Bytes(new CategoryList(await ReadAsync(connection)), CatalogJson.Default.CategoryList)), ReadFrom.Reader));
     }
+
+    public static IReadOnlyList<CategoryView> Of(CachedAnswer kept) => JsonSerializer.Deserialize(kept.Json, CatalogJson.Default.CategoryList)!.Items;
 
     /// <summary>A category with all below it, or nothing where there is none.</summary>
     public static IReadOnlyList<string> WithThoseBelow(IReadOnlyList<CategoryView> all, string slug)
@@ -80,13 +83,6 @@ internal sealed class Categories(Database database, TieredCache cache, ProductCh
         var known = Versioned.KnownVersion(context.Request);
         var kept = await KeptAsync(known);
         return Versioned.Answer(context, kept.Version, kept.Json!);
-    }
-
-    private async Task<CachedAnswer> KeptAsync(long known)
-    {
-        var version = await CatalogVersion.GetAsync(cache, database, known);
-        return await cache.GetAsync(CacheKey.Shared("categories", Names.Id(version)), () => database.ReadAsync(
-            async connection => new CachedAnswer(version, JsonSerializer.SerializeToUtf8Bytes(new CategoryList(await ReadAsync(connection)), CatalogJson.Default.CategoryList)), ReadFrom.Reader));
     }
 
     private async Task<IResult> PutAsync(string slug, CategoryRequest request)

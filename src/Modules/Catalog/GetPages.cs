@@ -29,21 +29,26 @@ internal sealed class GetPages(CatalogPages pages, SiteLook look, GetProducts pr
             return Results.NotFound();
         }
 
-        var (version, all) = await categories.AllAsync();
-        return await AnswerAsync(context, $"{sku}:{kept.Version}:{version}", () => pages.RenderAsync(JsonSerializer.Deserialize(kept.Json, CatalogJson.Default.ProductView)!, all));
+        var all = await categories.KeptAsync();
+        return await AnswerAsync(context, $"{sku}:{kept.Version}:{all.Version}", () => pages.Render(JsonSerializer.Deserialize(kept.Json, CatalogJson.Default.ProductView)!, Categories.Of(all)));
     }
 
     private async Task<IResult> ListAsync(HttpContext context, string? slug)
     {
-        var (_, all) = await categories.AllAsync();
-        var category = all.FirstOrDefault(category => category.Slug == slug);
-        if (slug is not null && category is null)
+        var list = slug is null || Product.IsSlug(slug) ? await products.KeptListAsync(slug) : CachedAnswer.None;
+        if (list.Json is null)
         {
             return Results.NotFound();
         }
 
-        var (version, page) = await products.PageAsync(slug);
-        return page is null ? Results.NotFound() : await AnswerAsync(context, $"list {slug}:{version}", () => pages.RenderAsync(category, all, page.Items, page.NextCursor));
+        var all = await categories.KeptAsync();
+        return await AnswerAsync(context, $"list {slug}:{list.Version}:{all.Version}", () =>
+        {
+            // Taken away between the two looks: then the one before is not shown either.
+            var (below, page) = (Categories.Of(all), JsonSerializer.Deserialize(list.Json, CatalogJson.Default.PageProductView)!);
+            var category = below.FirstOrDefault(category => category.Slug == slug);
+            return slug is null || category is not null ? pages.Render(category, below, page.Items, page.NextCursor) : null;
+        });
     }
 
     // Nobody else asks the same: not kept.
@@ -51,13 +56,13 @@ internal sealed class GetPages(CatalogPages pages, SiteLook look, GetProducts pr
     {
         var words = context.Request.Query["q"] is [{ } text] && Names.IsText(text, QuestionCharsMax) ? text : "";
         var page = words.Length == 0 ? null : await products.FoundAsync(words);
-        return Versioned.Page(context, await pages.RenderAsync(words, page));
+        return Versioned.Page(context, pages.Render(words, page));
     }
 
-    // A page is made once for each state of what it shows, and each build of the shop.
-    private async Task<IResult> AnswerAsync(HttpContext context, string state, Func<Task<HtmlPage>> render)
+    // A page is made once for each state of what it shows, and each build of the shop. What it is made of was read before: a load must not wait for another one.
+    private async Task<IResult> AnswerAsync(HttpContext context, string state, Func<HtmlPage?> render)
     {
-        var kept = await cache.GetAsync(CacheKey.Shared("page", $"{state}:{look.AssetsPrefix}"), async () => new CachedAnswer(0, (await render()).Html));
-        return Versioned.Page(context, HtmlPage.Of(kept.Json!));
+        var kept = await cache.GetAsync(CacheKey.Shared("page", $"{state}:{look.AssetsPrefix}"), () => Task.FromResult(new CachedAnswer(0, render()?.Html)));
+        return kept.Json is null ? Results.NotFound() : Versioned.Page(context, HtmlPage.Of(kept.Json));
     }
 }

@@ -38,14 +38,10 @@ internal sealed class GetProducts(Database database, TieredCache cache, Categori
     /// <summary>As whoever has just changed it must see it.</summary>
     public async Task<ProductView?> FindAtWriterAsync(string sku) => (await FindAsync(sku, ReadFrom.Writer))?.ToView();
 
-    public async Task<IEnumerable<string>> CategorySlugsAsync() => (await categories.AllAsync()).Items.Select(category => category.Slug);
+    public async Task<IEnumerable<string>> CategorySlugsAsync() => Categories.Of(await categories.KeptAsync()).Select(category => category.Slug);
 
-    /// <summary>A page of a list, with the version under which it is kept. Null: there is no such category.</summary>
-    public async Task<(long Version, Page<ProductView>? Page)> PageAsync(string? category)
-    {
-        var kept = await KeptAsync(new ListQuestion(null, category, null, PageDefault), known: 0);
-        return (kept.Version, kept.Json is null ? null : JsonSerializer.Deserialize(kept.Json, CatalogJson.Default.PageProductView));
-    }
+    /// <summary>The first page of a list as it is sent. None: there is no such category.</summary>
+    public Task<CachedAnswer> KeptListAsync(string? category) => KeptAsync(new ListQuestion(null, category, null, PageDefault), known: 0);
 
     /// <summary>What a search finds, for a page.</summary>
     public async Task<Page<ProductView>> FoundAsync(string words) =>

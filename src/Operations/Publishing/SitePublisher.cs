@@ -38,6 +38,7 @@ public sealed partial class SitePublisher : BackgroundService
         changedSince = changedSince == 0 ? time.GetTimestamp() : changedSince;
         seenVersion = version;
         var failures = new List<Exception>();
+        var changed = new List<string>();
         foreach (var (target, progress) in targets)
         {
             var isNew = progress.Version != version;
@@ -48,7 +49,7 @@ public sealed partial class SitePublisher : BackgroundService
 
             if ((isNew && (isResting || progress.Version is null || time.GetElapsedTime(changedSince) > RestMax)) || time.GetElapsedTime(progress.At) > options.CheckEvery)
             {
-                await PublishAsync(target, progress, failures, cancel);
+                changed.AddRange(await PublishAsync(target, progress, failures, cancel));
             }
         }
 
@@ -57,10 +58,22 @@ public sealed partial class SitePublisher : BackgroundService
             changedSince = 0;
         }
 
-        if (purge.IsWaiting && time.GetElapsedTime(purgedAt) > PauseAfterFailure)
+        // A cache that does not answer holds up no publishing.
+        if (changed.Count > 0 || (purge.IsWaiting && time.GetElapsedTime(purgedAt) > PauseAfterFailure))
         {
-            purgedAt = time.GetTimestamp();
-            await purge.TellAsync([], cancel);
+            try
+            {
+                await purge.TellAsync(changed, cancel);
+                if (options.HasCaches)
+                {
+                    LogTold(log, changed.Count);
+                }
+            }
+            catch (IOException e)
+            {
+                failures.Add(e);
+                purgedAt = time.GetTimestamp();
+            }
         }
 
         if (failures is [var first, ..])
@@ -69,7 +82,7 @@ public sealed partial class SitePublisher : BackgroundService
         }
     }
 
-    private async Task PublishAsync(ISiteTarget target, Progress progress, List<Exception> failures, CancellationToken cancel)
+    private async Task<IReadOnlyList<string>> PublishAsync(ISiteTarget target, Progress progress, List<Exception> failures, CancellationToken cancel)
     {
         try
         {
@@ -77,25 +90,23 @@ public sealed partial class SitePublisher : BackgroundService
             progress.FailedAt = 0;
             if (await target.PublishAsync(site, cancel) is not { } change)
             {
-                return;
+                return [];
             }
 
             (progress.Version, progress.At) = (change.Manifest.Version, time.GetTimestamp());
             if (change.ChangedUrls.Count > 0)
             {
                 LogPublished(log, change.Manifest.Version, target.Describe, change.Manifest.Files.Count, change.ChangedUrls.Count, (long)time.GetElapsedTime(started).TotalMilliseconds);
-                await purge.TellAsync(change.ChangedUrls, cancel);
-                if (options.HasCaches)
-                {
-                    LogTold(log, change.ChangedUrls.Count);
-                }
             }
+
+            return change.ChangedUrls;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             // The other targets are not held up by this one.
             failures.Add(e);
             progress.FailedAt = time.GetTimestamp();
+            return [];
         }
     }
 

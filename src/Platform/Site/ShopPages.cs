@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Text.Encodings.Web;
+using System.Text.Unicode;
 using Fluid;
 using Fluid.Values;
 using Microsoft.Extensions.FileProviders;
@@ -7,7 +8,7 @@ using Sluice.Platform.Http;
 
 namespace Sluice.Platform.Site;
 
-/// <summary>What pages that are made by modules have to know of the storefront.</summary>
+/// <summary>What every page has to know of the storefront.</summary>
 /// <param name="AssetsPrefix">Where scripts and styles of this build are: <c>/assets/…/</c>.</param>
 /// <param name="SiteUrl">The shop's public address without a slash at its end, or empty where nobody said.</param>
 /// <param name="TemplatesFolder">Where the templates of the pages are.</param>
@@ -18,6 +19,9 @@ public sealed record SiteLook(string AssetsPrefix, string SiteUrl, string Templa
 /// </summary>
 public sealed class ShopPages
 {
+    // Letters of every script as they are: a page in Chinese would be three times as long in numbers.
+    private static readonly HtmlEncoder Encoder = HtmlEncoder.Create(UnicodeRanges.All);
+
     private static readonly FluidParser Parser = new();
 
     private readonly SiteLook look;
@@ -31,9 +35,9 @@ public sealed class ShopPages
     }
 
     /// <param name="name">The template's file name without <c>.liquid</c>.</param>
-    /// <param name="url">The page's address.</param>
+    /// <param name="url">The page's address; empty where it is one page for many addresses.</param>
     /// <param name="values">What the template names: texts, numbers, and lists and dictionaries of them.</param>
-    public async Task<HtmlPage> RenderAsync(string name, string url, IReadOnlyDictionary<string, object?> values)
+    public HtmlPage Render(string name, string url, IReadOnlyDictionary<string, object?> values)
     {
         var template = templates.GetOrAdd(name, _ => Parser.TryParse(File.ReadAllText(Path.Combine(look.TemplatesFolder, name + ".liquid")), out var parsed, out var error) ? parsed : throw new InvalidDataException($"Template {name}: {error}"));
         var context = new TemplateContext(options);
@@ -45,6 +49,6 @@ public sealed class ShopPages
             context.SetValue(key, FluidValue.Create(value, options));
         }
 
-        return HtmlPage.Of(await template.RenderAsync(context, HtmlEncoder.Default));
+        return HtmlPage.Of(template.Render(context, Encoder));
     }
 }

@@ -1,4 +1,4 @@
-// Who the visitor is. Whoever logs in (account.html) is that account until the token expires or they log out.
+// Who the visitor is. Whoever logs in (the account page) is that account until the token expires or they log out.
 // Everybody else becomes a guest, on the first thing that needs a name (buying, looking at orders). A shop with
 // its own users switches guest sessions off, and then pages say where to log in instead of failing.
 
