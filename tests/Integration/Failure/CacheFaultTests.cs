@@ -43,6 +43,27 @@ public sealed class CacheFaultTests
         await Eventually.TrueAsync(async () => await OrdersAsync(node, token) == 1, "the batch comes again, and the page is dropped");
     }
 
+    [Fact]
+    public async Task Buyer_WhoIsToldOfAnOrderThatNoWorkerHasShown_FindsItInTheList()
+    {
+        using var folder = new TempFolder();
+        await using var redis = await RedisServer.StartAsync();
+        string[] settings = [.. KeptForLong, $"Redis:Connection={redis.Connection}"];
+        await using var node = await SluiceServer.StartAsync([.. settings, "NodeId=1", "Roles=Api"], folder.Path);
+        await using var worker = await SluiceServer.StartAsync([.. settings, "NodeId=2", "Roles=Worker"], folder.Path, Drills.Fault("change.committed", "kill", 1));
+        var token = await node.TokenAsync("u-1");
+        Assert.Equal(0, await OrdersAsync(node, token));
+        var claim = await node.ClaimAsync(await node.OpenSaleAsync(5), token);
+        await worker.Process.WaitAsync(Patience);
+        Assert.Equal(0, await OrdersAsync(node, token));
+
+        var request = new HttpRequestMessage(HttpMethod.Get, $"/v1/claims/{claim.ClaimId}");
+        request.Headers.Authorization = new("Bearer", token);
+        Assert.Equal("confirmed", (string?)(await node.AnswerAsync(request)).Json["state"]);
+
+        Assert.Equal(1, await OrdersAsync(node, token));
+    }
+
     private static Task<Answer> ProductAsync(SluiceServer node) => node.AnswerAsync(new HttpRequestMessage(HttpMethod.Get, "/v1/products/kettle"));
 
     private static async Task<int> OrdersAsync(SluiceServer node, string token)
