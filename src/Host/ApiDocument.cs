@@ -22,7 +22,8 @@ internal static class ApiDocument
         ("Orders", "What a written claim is: paid, cancelled or expired."),
         ("Proof", "Signed certificates that count a sale."),
         ("Pools", "Sales from the inside, for the shop's servers."),
-        ("Catalog", "What a sale's page shows besides the sale."),
+        ("Catalog", "Products, categories, lists and search: what everybody sees alike."),
+        ("Stock", "Products that are bought outside of sales: how many there are, and whether they are sold."),
         ("Health", "Whether a node runs and can take claims."),
     ];
 

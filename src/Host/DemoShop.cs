@@ -59,6 +59,12 @@ internal static class DemoShop
             return;
         }
 
+        // What is bought outside of sales: all but the kettle, which the rush is for.
+        foreach (var product in Products.Where(product => product.Sku != "kettle"))
+        {
+            await shop.SendAsync(HttpMethod.Post, $"/v1/products/{product.Sku}/stock", new JsonObject { ["addUnits"] = product.Sku == "chair" ? 3 : 40 }, cancel, key: $"demo-stock-{product.Sku}-0");
+        }
+
         var now = TimeProvider.System.GetUtcNow();
         await CreateAsync(shop, "mug", stock: 1_000, limit: 4, now, now.AddHours(8), cancel);
         await CreateAsync(shop, "lamp", stock: 12, limit: 1, now, now.AddHours(2), cancel);

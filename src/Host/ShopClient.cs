@@ -25,11 +25,17 @@ internal sealed class ShopClient : IDisposable
         return new ShopClient(http);
     }
 
-    public async Task<JsonNode> SendAsync(HttpMethod method, string path, JsonObject? body, CancellationToken cancel)
+    /// <param name="key">The Idempotency-Key: sent again with it, a request has no second effect.</param>
+    public async Task<JsonNode> SendAsync(HttpMethod method, string path, JsonObject? body, CancellationToken cancel, string? key = null)
     {
         try
         {
             using var request = new HttpRequestMessage(method, path) { Content = body is null ? null : JsonContent.Create(body) };
+            if (key is not null)
+            {
+                request.Headers.Add("Idempotency-Key", key);
+            }
+
             using var response = await http.SendAsync(request, cancel);
             var text = await response.Content.ReadAsStringAsync(cancel);
             return response.IsSuccessStatusCode

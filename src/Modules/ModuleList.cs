@@ -11,5 +11,6 @@ public static class ModuleList
         new Catalog.CatalogModule(),
         new FlashSales.FlashSalesModule(),
         new Orders.OrdersModule(),
+        new Stocks.StocksModule(),
     ];
 }

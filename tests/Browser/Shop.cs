@@ -101,6 +101,8 @@ public sealed class Shop : IAsyncLifetime
         Assert.True(answer.IsSuccessStatusCode, await answer.Content.ReadAsStringAsync());
     }
 
+    internal Task AddStockAsync(string sku, int addUnits) => PostAsync(_owner!, $"/v1/products/{sku}/stock", new { addUnits });
+
     private static async Task<JsonElement> PostAsync(HttpClient caller, string path, object? body)
     {
         using var answer = await caller.PostAsync(path, body is null ? null : JsonContent.Create(body));

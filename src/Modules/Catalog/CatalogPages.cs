@@ -30,6 +30,7 @@ internal sealed class CatalogPages(ShopPages pages, SiteLook look)
             ["category"] = category is null ? null : Link(category),
             ["images"] = product.Images.Select(image => (object)new Dictionary<string, object?>(StringComparer.Ordinal) { ["url"] = image.Url, ["alt"] = image.Alt ?? "", ["width"] = image.Width ?? 640, ["height"] = image.Height ?? 640 }).ToList(),
             ["prices"] = product.Prices.OrderBy(price => price.Kind != "retail").Select(Price).ToList(),
+            ["is_priced"] = product.Prices.Any(price => price.Kind == "retail"),
             ["attributes"] = product.Attributes.Select(attribute => (object)new Dictionary<string, object?>(StringComparer.Ordinal) { ["name"] = attribute.Name, ["value"] = attribute.Value }).ToList(),
         });
     }

@@ -1,11 +1,10 @@
 using System.Buffers;
-using System.Globalization;
 using System.Text.Json;
-using System.Text.Unicode;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
+using Sluice.Modules.Orders.Contracts;
 using Sluice.Platform.Admission;
 using Sluice.Platform.Http;
 using Sluice.Platform.Pools;
@@ -18,17 +17,9 @@ public sealed record ClaimRequest(int? Units);
 /// <c>POST /v1/flash-sales/{id}/claims</c>: somebody wants to buy. The hottest route: no lock, no SQL, at most one Redis round trip, shared with everybody who asks at the same time.
 /// The claim's way is numbered in Platform/Pools/README.md.
 /// </summary>
-internal sealed class ClaimUnits(PoolClaims claims, ClaimWaiters waiters, ClaimViews views, RateLimits limits, ClaimsAtOnce atOnce)
+internal sealed class ClaimUnits(PoolClaims claims, ClaimAnswers answers, RateLimits limits, ClaimsAtOnce atOnce)
 {
-    private static readonly Problem
-        NothingLeft = SoldOut(leftUnits: 0),
-        NotOpen = new(409, "not-open", "Not open yet", "The sale has not begun. Its page counts down to the opening.") { RetryAfter = TimeSpan.FromSeconds(1) },
-        Closed = new(409, "closed", "Closed", "This sale is over."),
-        Paused = new(409, "paused", "Paused", "The shop has paused this sale. Ask again in a moment.") { RetryAfter = TimeSpan.FromSeconds(2) },
-        KeyReused = new(
-            422, "idempotency-key-reused", "Key used before", "This Idempotency-Key was used for another number of units. Make a new key for each new request.");
-
-    private const int UnitsMax = 1_000, BodyBytesMax = 1_024, WaitSecondsMax = 20;
+    private const int UnitsMax = 1_000, BodyBytesMax = 1_024;
 
     // Made once with what it needs: services in the handler's own parameters would cost a scope for each request.
     public static void Map(IEndpointRouteBuilder routes) => routes
@@ -55,11 +46,11 @@ internal sealed class ClaimUnits(PoolClaims claims, ClaimWaiters waiters, ClaimV
     {
         if (wait is { } tooSoon)
         {
-            return new Problem(429, "rate-limited", "Too fast", "You are asking faster than anybody can click. Wait a moment.") { RetryAfter = tooSoon }.ExecuteAsync(context);
+            return ClaimAnswers.TooFast(tooSoon).ExecuteAsync(context);
         }
 
         // Step 1: who came too late is answered before the body is read.
-        return claims.IsSoldOutFor(saleId, user) ? NothingLeft.ExecuteAsync(context) : ClaimAsync(saleId, user, context);
+        return claims.IsSoldOutFor(saleId, user) ? ClaimAnswers.NothingLeft.ExecuteAsync(context) : ClaimAsync(saleId, user, context);
     }
 
     private async Task ClaimAsync(long saleId, string user, HttpContext context)
@@ -74,7 +65,7 @@ internal sealed class ClaimUnits(PoolClaims claims, ClaimWaiters waiters, ClaimV
         // Too many are waiting already: better told now than kept.
         if (!atOnce.TryEnter(out var entered))
         {
-            await Overloaded().ExecuteAsync(context);
+            await ClaimAnswers.Overloaded().ExecuteAsync(context);
             return;
         }
 
@@ -96,109 +87,7 @@ internal sealed class ClaimUnits(PoolClaims claims, ClaimWaiters waiters, ClaimV
         }
 
         // Step 6: tell.
-        await (answer.Outcome switch
-        {
-            ClaimOutcome.Accepted => TellAcceptedAsync(answer.ClaimIds[0], user, context),
-            ClaimOutcome.AlreadyClaimed => TellAgainAsync(answer, saleId, user, units, context),
-            ClaimOutcome.KeyReused => KeyReused.ExecuteAsync(context),
-            ClaimOutcome.LimitReached => LimitReached(answer.ClaimIds).ExecuteAsync(context),
-            ClaimOutcome.SoldOut => (answer.LeftUnits == 0 ? NothingLeft : SoldOut(answer.LeftUnits)).ExecuteAsync(context),
-            ClaimOutcome.NotOpen => NotOpen.ExecuteAsync(context),
-            ClaimOutcome.Closed => Closed.ExecuteAsync(context),
-            ClaimOutcome.Paused => Paused.ExecuteAsync(context),
-        });
-    }
-
-    private Task TellAcceptedAsync(long claimId, string user, HttpContext context)
-    {
-        if (WaitOf(context.Request) is not { } patience)
-        {
-            WriteHeld(context.Response, claimId);
-            return Task.CompletedTask;
-        }
-
-        return TellWhenWrittenAsync();
-
-        async Task TellWhenWrittenAsync()
-        {
-            switch (await waiters.WaitAsync(claimId, patience, context.RequestAborted))
-            {
-                case null:
-                    WriteHeld(context.Response, claimId);
-                    break;
-                case ClaimState.Rejected:
-                    await Rejected(claimId).ExecuteAsync(context);
-                    break;
-                case ClaimState.Confirmed or ClaimState.Released:
-                    context.Response.Headers.Location = $"/v1/claims/{claimId}";
-                    await Results.Json((await views.FindAsync(claimId, user))!, FlashSalesJson.Default.ClaimView, statusCode: 201).ExecuteAsync(context);
-                    break;
-            }
-        }
-    }
-
-    private async Task TellAgainAsync(ClaimAnswer answer, long saleId, string user, int units, HttpContext context)
-    {
-        // This thread still has others of the same batch to answer; they do not wait for what SQL says about this one.
-        await Task.Yield();
-        var claimId = answer.ClaimIds[0];
-        var view = await views.FindAsync(claimId, user);
-        if (view?.State == PoolRoutes.StateName(ClaimState.Rejected))
-        {
-            await Rejected(claimId).ExecuteAsync(context);
-            return;
-        }
-
-        context.Response.Headers.Location = $"/v1/claims/{claimId}";
-        view ??= new ClaimView(Names.Id(claimId), Names.Id(saleId), units, answer.IsReleased ? "released" : "held", null, null);
-        await Results.Json(view, FlashSalesJson.Default.ClaimView).ExecuteAsync(context);
-    }
-
-    // Not all at the same moment again.
-    private static Problem Overloaded() => new(503, "overloaded", "Too many at once", "Nothing was accepted. Ask again in a moment; with the same Idempotency-Key if you sent one.")
-    {
-        RetryAfter = TimeSpan.FromSeconds(Random.Shared.Next(1, 4)),
-    };
-
-    private static Problem LimitReached(IReadOnlyList<long> claimIds) => new(
-        409, "limit-reached", "You have your share", "This sale gives each buyer so many units, and this would be more. Your claims are listed.")
-    {
-        More = new Dictionary<string, object>(StringComparer.Ordinal) { ["claimIds"] = claimIds.Select(Names.Id).ToList() },
-    };
-
-    private static Problem SoldOut(long leftUnits) => new(
-        409, "sold-out", "Sold out", leftUnits == 0 ? "Every unit is taken. Units of unpaid orders can come back." : "Fewer units are left than you asked for.")
-    {
-        RetryAfter = TimeSpan.FromSeconds(5),
-        More = new Dictionary<string, object>(StringComparer.Ordinal) { ["leftUnits"] = leftUnits },
-    };
-
-    // It was accepted, and the promise could not be kept: Redis had lost what it knew. Rare enough for an alert, and never told as a success.
-    private static Problem Rejected(long claimId) => new(
-        409, "claim-rejected", "Could not be kept", "This claim was accepted, but there was no unit left for it when it was written. Nothing was ordered.")
-    {
-        More = new Dictionary<string, object>(StringComparer.Ordinal) { ["claimId"] = Names.Id(claimId) },
-    };
-
-    // RFC 7240: "wait=5", perhaps among other preferences. Anything else is no preference.
-    private static TimeSpan? WaitOf(HttpRequest request)
-    {
-        var prefer = request.Headers["Prefer"];
-        if (prefer.Count != 1 || prefer[0] is not { Length: <= 200 } text)
-        {
-            return null;
-        }
-
-        foreach (var part in text.Split([',', ';']))
-        {
-            if (part.AsSpan().Trim() is var preference && preference.StartsWith("wait=", StringComparison.OrdinalIgnoreCase) &&
-                int.TryParse(preference[5..], NumberStyles.None, CultureInfo.InvariantCulture, out var seconds) && seconds > 0)
-            {
-                return TimeSpan.FromSeconds(Math.Min(seconds, WaitSecondsMax));
-            }
-        }
-
-        return null;
+        await answers.TellAsync(answer, saleId, user, units, where: "", context);
     }
 
     // Null when the body is not what it must be.
@@ -257,17 +146,5 @@ internal sealed class ClaimUnits(PoolClaims claims, ClaimWaiters waiters, ClaimV
         }
 
         return json.TokenType == JsonTokenType.EndObject && !json.Read() ? units : null;
-    }
-
-    // 202 with its small body, written without a serializer.
-    private static void WriteHeld(HttpResponse response, long claimId)
-    {
-        response.StatusCode = 202;
-        response.Headers.Location = string.Create(CultureInfo.InvariantCulture, $"/v1/claims/{claimId}");
-        response.ContentType = "application/json; charset=utf-8";
-        var body = response.BodyWriter.GetSpan(96);
-        Utf8.TryWrite(body, CultureInfo.InvariantCulture, $"{{\"claimId\":\"{claimId}\",\"state\":\"held\"}}", out var written);
-        response.ContentLength = written;
-        response.BodyWriter.Advance(written);
     }
 }

@@ -1,12 +1,9 @@
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
+using Sluice.Modules.Orders.Contracts;
 using Sluice.Platform.Http;
 
 namespace Sluice.Modules.FlashSales;
-
-/// <summary>The answer 202: the claim is accepted, and its order is on its way.</summary>
-/// <param name="State"><c>held</c>.</param>
-public sealed record HeldClaim(string ClaimId, string State);
 
 /// <summary>What the API document says of <c>POST /v1/flash-sales/{id}/claims</c>. Apart from the route, which is read for other reasons.</summary>
 internal static class ClaimUnitsNotes
@@ -15,7 +12,7 @@ internal static class ClaimUnitsNotes
         """
         {"claimId":"236126107336710912","saleId":"236126096028886144","units":1,"state":"confirmed","reason":null,"order":{"id":"236126107336710912",
         "saleId":"236126096028886144","sku":"kettle","title":"Copper kettle","units":1,"priceCents":4900,"amountCents":4900,"currency":"EUR",
-        "state":"pending","createdAt":"2026-11-27T08:00:00.826Z","payBy":"2026-11-27T08:15:00.826Z","paidAt":null}}
+        "state":"pending","kind":"flash-sale","createdAt":"2026-11-27T08:00:00.826Z","payBy":"2026-11-27T08:15:00.826Z","paidAt":null}}
         """;
 
     public static RouteHandlerBuilder DescribeClaims(this RouteHandlerBuilder route) => route

@@ -66,5 +66,4 @@ public sealed record FlashSaleView(
 [JsonSerializable(typeof(AddStockRequest))]
 [JsonSerializable(typeof(SetAsideRequest))]
 [JsonSerializable(typeof(SetAsideView))]
-[JsonSerializable(typeof(ClaimView))]
 public sealed partial class FlashSalesJson : JsonSerializerContext;

@@ -18,7 +18,6 @@ public sealed class FlashSalesModule : IModule
     public void AddServices(IServiceCollection services)
     {
         services.AddSingleton<SaleBoard>();
-        services.AddSingleton<ClaimViews>();
         services.AddSingleton<IPoolKind, FlashSaleKind>();
     }
 
@@ -28,7 +27,6 @@ public sealed class FlashSalesModule : IModule
         GetFlashSale.Map(routes);
         OperateFlashSale.Map(routes);
         ClaimUnits.Map(routes);
-        GetClaim.Map(routes);
     }
 
     public void AddWorkers(IServiceCollection services)

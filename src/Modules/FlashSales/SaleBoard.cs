@@ -1,11 +1,9 @@
-using System.Collections.Concurrent;
 using System.Collections.Frozen;
 using System.Text.Json;
 using Dapper;
 using Sluice.Platform.Cache;
 using Sluice.Platform.Hosting;
 using Sluice.Platform.Pools;
-using Sluice.Platform.Redis;
 using Sluice.Platform.Sql;
 
 namespace Sluice.Modules.FlashSales;
@@ -26,16 +24,13 @@ internal sealed class SaleBoard
 
     private readonly Database database;
     private readonly PoolStore pools;
-    private readonly RedisConnection redis;
+    private readonly LeftUnits leftUnits;
     private readonly TimeProvider time;
     private readonly Snapshot<Board> board;
 
-    // What Redis last said, for the time in which it is away. Bounded by the pools that exist.
-    private readonly ConcurrentDictionary<long, long> lastLeft = new();
-
-    public SaleBoard(Database database, PoolStore pools, RedisConnection redis, FlashSalesOptions options, TimeProvider time)
+    public SaleBoard(Database database, PoolStore pools, LeftUnits leftUnits, FlashSalesOptions options, TimeProvider time)
     {
-        (this.database, this.pools, this.redis, this.time) = (database, pools, redis, time);
+        (this.database, this.pools, this.leftUnits, this.time) = (database, pools, leftUnits, time);
         board = new(LoadAsync, options.BoardAge, time);
     }
 
@@ -78,48 +73,13 @@ internal sealed class SaleBoard
         var sales = (await database.ReadAsync(connection => connection.QueryAsync<FlashSale>($"SELECT {FlashSale.Columns} FROM flash_sales s {which}", parameters))).AsList();
         var ids = sales.ConvertAll(sale => sale.Id);
         var pool = (await pools.FindAsync(ids)).ToDictionary(pool => pool.Id);
-        var left = await LeftUnitsAsync(await pools.LanesAsync(ids));
+        var left = await leftUnits.ReadAsync(await pools.LanesAsync(ids));
         var now = time.GetUtcNow();
         return sales.ConvertAll(sale =>
         {
             var view = sale.ToView(pool[sale.Id], left[sale.Id], now);
             return new PostedSale(view, $"\"{view.Version}-{view.LeftUnits}-{view.State}\"", JsonSerializer.SerializeToUtf8Bytes(view, FlashSalesJson.Default.FlashSaleView));
         });
-    }
-
-    // All that is left, wherever it is sold: in Redis, set aside, or on its way between the two or between lanes.
-    private async Task<Dictionary<long, long>> LeftUnitsAsync(ILookup<long, Pool> lanes)
-    {
-        var known = new Dictionary<long, long>();
-        var asked = lanes.SelectMany(of => of).ToList().ConvertAll(lane =>
-        {
-            var key = new PoolKeys(lane.Id).Left;
-            return (lane, Key: key, Left: redis.GuardAsync(key, db => db.StringGetAsync(key)));
-        });
-        try
-        {
-            await redis.EachAsync(asked, one => one.Key, async one =>
-            {
-                if (await one.Left is { IsNull: false } units)
-                {
-                    known[one.lane.Id] = lastLeft[one.lane.Id] = (long)units;
-                }
-            });
-        }
-        catch (DependencyUnavailableException)
-        {
-            // Where Redis is away it sells nothing, so what was left there still is; of a pool that was not looked at since the start SQL knows all but what waits in the queue. Pages go on.
-        }
-
-        return lanes.ToDictionary(of => of.Key, of => of.Sum(lane =>
-        {
-            var unwritten = Math.Max(0, lane.CapacityUnits - lane.ClaimedUnits);
-            return known.TryGetValue(lane.Id, out var left) ? left + Aside(lane)
-                : lastLeft.TryGetValue(lane.Id, out left) ? Math.Min(left + Aside(lane), unwritten)
-                : unwritten;
-        }));
-
-        static long Aside(Pool pool) => pool.SetAsideUnits - pool.SoldAsideUnits + pool.TakingUnits;
     }
 
     private sealed record Board(FrozenDictionary<long, PostedSale> Sales, bool HasAll, DateTimeOffset LoadedAt, string ETag, byte[] Json);

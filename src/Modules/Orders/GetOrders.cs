@@ -18,7 +18,7 @@ internal static class GetOrders
     {
         routes.MapGet("/v1/orders", ListAsync).For(AccessRule.User).WithTags("Orders").WithSummary("The caller's orders, newest first").Produces<Page<OrderView>>()
             .TakesQuery("limit", $"1 to {PageMax}; {PageDefault} unless given.", "40").TakesQuery("cursor", "What nextCursor said.", "236126107336710912").IsVersioned();
-        routes.MapGet("/v1/orders/{id}", GetAsync).For(AccessRule.User).WithTags("Orders").WithSummary("One order of the caller").Produces<OrderView>();
+        routes.MapGet("/v1/orders/{id}", GetAsync).For(AccessRule.User).WithTags("Orders").WithSummary("One order of the caller, with what happened to it").Produces<OrderView>();
     }
 
     private static async Task<IResult> ListAsync(HttpContext context, Database database, OrderPages pages)
@@ -56,7 +56,7 @@ internal static class GetOrders
 
     private static async Task<IResult> GetAsync(string id, HttpContext context, Database database) =>
         Names.TryId(id, out var orderId) && await FindAsync(database, orderId, context.UserId(), ReadFrom.Reader) is { } order
-            ? Results.Json(order.ToView(), OrdersJson.Default.OrderView)
+            ? Results.Json(order.ToView() with { Timeline = await database.ReadAsync(connection => OrderTimeline.ReadAsync(connection, order), ReadFrom.Reader) }, OrdersJson.Default.OrderView)
             : Problem.NotFound("order");
 
     /// <summary>An order of this user, or null.</summary>

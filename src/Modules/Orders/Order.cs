@@ -25,16 +25,16 @@ internal enum PaymentOutcome
 /// <summary>The row of <c>orders</c>; times in Unix milliseconds.</summary>
 [method: Dapper.ExplicitConstructor]
 internal sealed record Order(
-    long Id, long SaleId, string UserId, string Sku, string Title, long Units, long PriceCents, string Currency, OrderState State, long CreatedAt, long PayBy, long? PaidAt)
+    long Id, long SaleId, string UserId, string Sku, string Title, long Units, long PriceCents, string Currency, OrderState State, long CreatedAt, long PayBy, long? PaidAt, string Kind)
 {
     public const string Columns =
         "id AS Id, sale_id AS SaleId, user_id AS UserId, sku AS Sku, title AS Title, units AS Units, price_cents AS PriceCents, currency AS Currency, " +
-        "state AS State, created_at AS CreatedAt, pay_by AS PayBy, paid_at AS PaidAt";
+        "state AS State, created_at AS CreatedAt, pay_by AS PayBy, paid_at AS PaidAt, (SELECT kind FROM pools WHERE id = orders.sale_id) AS Kind";
 
     public long AmountCents => PriceCents * Units;
 
     public OrderView ToView() => new(
-        Names.Id(Id), Names.Id(SaleId), Sku, Title, (int)Units, PriceCents, AmountCents, Currency, StateName, Utc(CreatedAt), Utc(PayBy), PaidAt is { } paid ? Utc(paid) : null);
+        Names.Id(Id), Names.Id(SaleId), Sku, Title, (int)Units, PriceCents, AmountCents, Currency, StateName, Kind, Utc(CreatedAt), Utc(PayBy), PaidAt is { } paid ? Utc(paid) : null);
 
     private string StateName => State switch
     {

@@ -21,6 +21,8 @@ public sealed class OrdersModule : IModule
     public void AddServices(IServiceCollection services)
     {
         services.AddSingleton<PlacedOrders>();
+        services.AddSingleton<ClaimViews>();
+        services.AddSingleton<ClaimAnswers>();
         services.AddSingleton<CloseOrder>();
         services.AddSingleton<OrderPages>();
         services.AddSingleton(provider => new PayOrder(
@@ -34,6 +36,7 @@ public sealed class OrdersModule : IModule
     {
         // Made now, not with the first payment: the provider is given payment.key before it calls.
         routes.ServiceProvider.GetRequiredService<PayOrder>();
+        GetClaim.Map(routes);
         GetOrders.Map(routes);
         CancelOrder.Map(routes);
         PayOrder.Map(routes);
@@ -52,6 +55,7 @@ public sealed class OrdersOptions
 }
 
 [JsonSourceGenerationOptions(JsonSerializerDefaults.Web, NumberHandling = JsonNumberHandling.Strict, UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow, AllowDuplicateProperties = false)]
+[JsonSerializable(typeof(ClaimView))]
 [JsonSerializable(typeof(OrderView))]
 [JsonSerializable(typeof(Page<OrderView>))]
 [JsonSerializable(typeof(PaymentCallback))]

@@ -31,6 +31,7 @@ public static class PlatformServices
         services.AddSingleton<AckJournal>();
         services.AddSingleton<PoolRebuilder>();
         services.AddSingleton<PoolStore>();
+        services.AddSingleton<LeftUnits>();
         services.AddSingleton<Lanes>();
         services.AddSingleton<PoolClaims>();
         services.AddSingleton<ClaimWaiters>();

@@ -74,7 +74,7 @@ public sealed class AckJournal(PoolsOptions options)
 
         /// <summary>Keeps a claim that is about to be acknowledged. Without an allocation of its own, as long as the journal does not grow.</summary>
         /// <param name="generation">The pool's, at the moment at which the script found or made the claim.</param>
-        public void Keep(long id, string userId, int units, string key, long generation)
+        public void Keep(long id, string userId, int units, string key, string? terms, long generation)
         {
             lock (claimsLock)
             {
@@ -84,7 +84,7 @@ public sealed class AckJournal(PoolsOptions options)
                 }
 
                 Generation = claims.Count == 0 ? generation : Math.Min(Generation, generation);
-                claims.Add(id, new(userId, units, key));
+                claims.Add(id, new(userId, units, key, terms));
                 order.Enqueue(id);
             }
         }
@@ -156,8 +156,8 @@ public sealed class AckJournal(PoolsOptions options)
             }
         }
 
-        private Claim ToClaim(long id, Acknowledged claim) => new(id, poolId, claim.UserId, claim.Units, claim.Key.Length == 0 ? null : claim.Key);
+        private Claim ToClaim(long id, Acknowledged claim) => new(id, poolId, claim.UserId, claim.Units, claim.Key.Length == 0 ? null : claim.Key, claim.Terms);
     }
 
-    private readonly record struct Acknowledged(string UserId, int Units, string Key);
+    private readonly record struct Acknowledged(string UserId, int Units, string Key, string? Terms);
 }

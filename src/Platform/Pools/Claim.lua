@@ -2,11 +2,11 @@
 --
 -- KEYS  1 meta     hash: run, gate, frozen, opensAt, closesAt, limit, refills, generation   (times in Unix ms)
 --       2 left     integer >= 0: units nobody has
---       3 holders  hash: user -> "<id>,<units>,<key>;" for each claim, oldest first; a released one starts with "-"
---       4 log      list: "1,<user>,<id>,<units>,<key>" for each claim that SQL does not have yet
+--       3 holders  hash: user -> "<id>,<units>,<key>;" for each claim, oldest first; a released one starts with "-"; where there are terms, "<key>,<terms>"
+--       4 log      list: "1,<user>,<id>,<units>,<key>", or "2,…,<key>,<terms>", for each claim that SQL does not have yet
 -- ARGV  1 run      the life of the server that the caller knows      2 lagMax  entries that the log may hold
---       then four for each claim: user, units, id, key ('' = none)
--- Answer: { one letter for each claim, left, refills, generation, then for each S "<id>,<units>,<key>" as it stands with the user, for each K L the claims that the user has }
+--       then four for each claim: user, units, id, key ('' = none) or "<key>,<terms>"
+-- Answer: { one letter for each claim, left, refills, generation, then for each S "<id>,<units>,<key>[,<terms>]" as it stands with the user, for each K L the claims that the user has }
 --   A accepted   S seen: same claim as before   K key used with other units   L limit   X not enough units left
 --   N not open yet   C closed   P paused   F frozen: being rebuilt   M missing or of another life: rebuild first   Q log full
 --
@@ -38,12 +38,14 @@ for i = 1, count do
   local had = fresh[user] or found[i] or ''     -- fresh: the same user earlier in this very call
   local letter = false
   local active, claims = 0, 0
+  local comma = string.find(key, ',', 1, true)
   if had ~= '' then
-    for dead, id, n, k in string.gmatch(had, '(%-?)(%d+),(%d+),([^;]*);') do
-      if key ~= '' and k == key then
+    local name = comma and string.sub(key, 1, comma - 1) or key
+    for dead, id, n, k, terms in string.gmatch(had, '(%-?)(%d+),(%d+),([^,;]*)([^;]*);') do
+      if name ~= '' and k == name then
         if tonumber(n) == units then
           letter = 'S'
-          details[#details + 1] = dead .. id .. ',' .. n .. ',' .. k
+          details[#details + 1] = dead .. id .. ',' .. n .. ',' .. k .. terms
         else
           letter = 'K'
           details[#details + 1] = dead .. id
@@ -71,7 +73,7 @@ for i = 1, count do
       letter = 'A'
       taken = taken + units
       local entry = ARGV[at + 2] .. ',' .. ARGV[at + 1] .. ',' .. key
-      log[#log + 1] = '1,' .. user .. ',' .. entry
+      log[#log + 1] = (comma and '2,' or '1,') .. user .. ',' .. entry
       fresh[user] = had .. entry .. ';'
     end
   end

@@ -8,7 +8,7 @@ using StackExchange.Redis;
 namespace Sluice.Platform.Pools;
 
 /// <summary>One request for units on its way. What awaits its task runs inside <see cref="Tell"/>, on a thread that has others of the batch to tell: it must be short.</summary>
-internal sealed class PendingClaim(string userId, int units, string key, long claimId) : TaskCompletionSource<ClaimAnswer?>
+internal sealed class PendingClaim(string userId, int units, string key, long claimId, string? terms = null) : TaskCompletionSource<ClaimAnswer?>
 {
     private ClaimAnswer answer;
     private Exception? failure;
@@ -20,6 +20,8 @@ internal sealed class PendingClaim(string userId, int units, string key, long cl
     public string Key => key;
 
     public long ClaimId => claimId;
+
+    public string? Terms => terms;
 
     /// <summary>Notes what there is to tell; nobody is told yet.</summary>
     public void Note(ClaimAnswer says) => answer = says;
@@ -87,7 +89,7 @@ internal sealed class ClaimBatcher(
     private static readonly RedisScript ClaimScript = RedisScript.Load("Claim.lua");
 
     // How long claims wait for a pool that is being rebuilt before they are answered 503. Longer than any rebuild of a pool that sells; a dead rebuilder's freeze takes longer.
-    private static readonly TimeSpan RebuildWaitMax = TimeSpan.FromSeconds(2);
+    internal static readonly TimeSpan RebuildWaitMax = TimeSpan.FromSeconds(2);
 
     private readonly AckJournal.PoolAcks kept = journal.Of(poolId);
     private readonly Lock waitingLock = new();
@@ -180,7 +182,7 @@ internal sealed class ClaimBatcher(
             arguments[at] = claim.UserId;
             arguments[at + 1] = claim.Units;
             arguments[at + 2] = claim.ClaimId;
-            arguments[at + 3] = claim.Key;
+            arguments[at + 3] = claim.Terms is null ? claim.Key : $"{claim.Key},{claim.Terms}";
         }
 
         // Step 3: the script, all or nothing for each claim of the batch.
@@ -226,7 +228,7 @@ internal sealed class ClaimBatcher(
             switch (letters[i])
             {
                 case 'A':
-                    kept.Keep(claim.ClaimId, claim.UserId, claim.Units, claim.Key, generation);
+                    kept.Keep(claim.ClaimId, claim.UserId, claim.Units, claim.Key, claim.Terms, generation);
                     claim.Note(new(ClaimOutcome.Accepted, [claim.ClaimId], IsReleased: false, left));
                     break;
                 case 'S':
@@ -274,7 +276,7 @@ internal sealed class ClaimBatcher(
         var id = long.Parse(fields[0].AsSpan(released ? 1 : 0), NumberStyles.None, CultureInfo.InvariantCulture);
         if (!released)
         {
-            kept.Keep(id, userId, int.Parse(fields[1], NumberStyles.None, CultureInfo.InvariantCulture), fields[2], generation);
+            kept.Keep(id, userId, int.Parse(fields[1], NumberStyles.None, CultureInfo.InvariantCulture), fields[2], fields.Length > 3 ? fields[3] : null, generation);
         }
 
         return new(ClaimOutcome.AlreadyClaimed, [id], released, left);

@@ -77,7 +77,8 @@ public enum ClaimState
 
 /// <summary>One user's units of one pool, taken exactly once.</summary>
 /// <param name="IdempotencyKey">The caller's key, or null.</param>
-public sealed record Claim(long Id, long PoolId, string UserId, int Units, string? IdempotencyKey);
+/// <param name="Terms">What the buyer was promised beside the units, 1–32 of <c>A–Z a–z 0–9</c>, where that is not the same for everybody: it travels with the claim, and only the pool's kind can read it. Null: nothing.</param>
+public sealed record Claim(long Id, long PoolId, string UserId, int Units, string? IdempotencyKey, string? Terms = null);
 
 /// <summary>What became of a request for units. Failures of engines are exceptions, never outcomes.</summary>
 public enum ClaimOutcome

@@ -22,9 +22,10 @@ public sealed class PoolClaims(
     /// <param name="kind">The kind that the pool must have; another module's pool is none.</param>
     /// <param name="units">1–1,000.</param>
     /// <param name="key">The caller's idempotency key (16–64 of <c>A–Z a–z 0–9 _ -</c>), or null.</param>
+    /// <param name="terms">What the buyer is promised beside the units (<see cref="Claim.Terms"/>), or null. A retry finds its claim by the key, whatever its terms are.</param>
     /// <returns>The answer, or null when there is no such pool.</returns>
     /// <exception cref="DependencyUnavailableException">Redis (or, with <see cref="Durability.Committed"/>, SQL) did not answer: whether the claim was taken is unknown until the same key is asked again.</exception>
-    public ValueTask<ClaimAnswer?> ClaimAsync(long poolId, string kind, string userId, int units, string? key)
+    public ValueTask<ClaimAnswer?> ClaimAsync(long poolId, string kind, string userId, int units, string? key, string? terms = null)
     {
         return known.TryGetValue(poolId, out var pool) ? AskAsync(pool) : FindAndAskAsync();
 
@@ -39,9 +40,39 @@ public sealed class PoolClaims(
 
             // Step 2: into the batch that forms while the one before is in flight.
             var lane = of.LaneOf(userId);
-            var claim = new PendingClaim(userId, units, key ?? "", ids.Next(userId));
+            var claim = new PendingClaim(userId, units, key ?? "", ids.Next(userId), terms);
             var answer = of.Lanes.Length == 1 ? lane.Batcher.Add(claim) : AskLanesAsync(of, lane, claim);
             return new(options.Durability == Durability.Committed ? CommittedAsync(answer) : answer);
+        }
+    }
+
+    /// <summary>The claim that a user has made with this key, whatever became of the pool since; null: none. Three round trips, so only for those who would be refused otherwise.</summary>
+    /// <exception cref="DependencyUnavailableException">Redis did not answer, or the pool is being rebuilt: whether there is one is not known.</exception>
+    public async Task<ClaimAnswer?> FindByKeyAsync(long poolId, string kind, string userId, string key)
+    {
+        if (!known.TryGetValue(poolId, out var pool) && (pool = await FindAsync(poolId)) is null || pool.Kind != kind)
+        {
+            return null;
+        }
+
+        // As a claim does: a pool that is not to be had is rebuilt, or its rebuild waited for.
+        var lane = pool.LaneOf(userId).Id;
+        var started = time.GetTimestamp();
+        while (true)
+        {
+            var (holder, isFrozen) = await PoolLook.HolderAsync(redis, lane, userId);
+            if (holder is not null)
+            {
+                var found = ClaimEntry.FromHolder(holder).FirstOrDefault(claim => claim.Key == key);
+                return found.Id > 0 ? new(ClaimOutcome.AlreadyClaimed, [found.Id], found.Released, LeftUnits: 0) : null;
+            }
+
+            if (time.GetElapsedTime(started) > ClaimBatcher.RebuildWaitMax)
+            {
+                throw new DependencyUnavailableException("redis", $"pool {poolId} is being rebuilt; ask again with the same key.");
+            }
+
+            await rebuilder.ReopenAsync(lane, isFrozen);
         }
     }
 
@@ -82,7 +113,7 @@ public sealed class PoolClaims(
                 throw new DependencyUnavailableException("queue", $"the last units of pool {pool.Id} go from lane to lane faster than this claim; nothing was accepted.");
             }
 
-            claim = new PendingClaim(claim.UserId, claim.Units, claim.Key, claim.ClaimId);
+            claim = new PendingClaim(claim.UserId, claim.Units, claim.Key, claim.ClaimId, claim.Terms);
         }
     }
 

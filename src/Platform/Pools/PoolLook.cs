@@ -16,6 +16,14 @@ internal sealed record PoolLook(string? Run, string Freeze, long Generation)
         return new(meta[0], meta[1].ToString(), meta[2].IsNull ? 0 : long.Parse(meta[2].ToString(), CultureInfo.InvariantCulture));
     }
 
+    /// <summary>The claims that a user has in a pool (<see cref="ClaimEntry.FromHolder"/>), empty: none. Null: the pool is frozen, of another life, or was rebuilt meanwhile. Three round trips.</summary>
+    public static async Task<(string? Holder, bool IsFrozen)> HolderAsync(RedisConnection redis, long poolId, string userId)
+    {
+        var (run, look) = (await redis.RunAsync(new PoolKeys(poolId).Meta), await ReadAsync(redis, poolId));
+        var holder = await redis.GuardAsync(new PoolKeys(poolId).Holders, db => db.HashGetAsync(new PoolKeys(poolId).Holders, userId));
+        return (look.Freeze.Length == 0 && look.Run == run && await ReadAsync(redis, poolId) == look ? holder.ToString() : null, look.Freeze.Length > 0);
+    }
+
     /// <summary>Which of the claims the pool does not know. What SQL or the queue has stands with its user, in a pool that is open and of this life of the server. One round trip for 1,000 claims, and two looks.</summary>
     /// <returns>Null: the pool was frozen, of another life, or rebuilt meanwhile. Ask again.</returns>
     public static async Task<(PoolLook Look, List<Claim> Missing)?> MissingAsync(RedisConnection redis, long poolId, IReadOnlyList<Claim> claims)

@@ -135,7 +135,7 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
         foreach (var claim in queued.Values.OrderBy(claim => claim.Id))
         {
             heldUnits += claim.Units;
-            users[claim.UserId] = users.GetValueOrDefault(claim.UserId, "") + ClaimEntry.ToHolder(claim.Id, claim.Units, claim.IdempotencyKey, released: false);
+            users[claim.UserId] = users.GetValueOrDefault(claim.UserId, "") + ClaimEntry.ToHolder(claim.Id, claim.Units, claim.IdempotencyKey, released: false, claim.Terms);
         }
 
         foreach (var chunk in users.Chunk(UsersPerCall))
@@ -330,7 +330,7 @@ public sealed partial class PoolRebuilder(Database database, RedisConnection red
                 foreach (var claim in queuedOf[user].Where(claim => found.Queued.Remove(claim.Id)))
                 {
                     found.HeldUnits += claim.Units;
-                    entries += ClaimEntry.ToHolder(claim.Id, claim.Units, claim.IdempotencyKey, released: false);
+                    entries += ClaimEntry.ToHolder(claim.Id, claim.Units, claim.IdempotencyKey, released: false, claim.Terms);
                 }
 
                 chunk.Add(new(user, entries));

@@ -165,7 +165,7 @@ public sealed class SqlClaims(Database database, ClaimWriter writer, PoolMetrics
                 unwritten -= claim.Units;
                 var key = claim.Key.Length == 0 ? null : claim.Key;
                 had.Add(new(claim.ClaimId, claim.UserId, claim.Units, key, ClaimState.Confirmed));
-                fresh.Add(new(claim.ClaimId, poolId, claim.UserId, claim.Units, key));
+                fresh.Add(new(claim.ClaimId, poolId, claim.UserId, claim.Units, key, claim.Terms));
             }
         }
 

@@ -228,7 +228,7 @@ public sealed class SqlClaimsTests(Engines engines)
         var pool = await node.OpenPoolAsync(20);
         var before = (await node.Pools.FindAsync(pool))!.Generation;
         var claim = new Claim(node.Ids.Next("u"), pool, "u", 1, null);
-        node.Journal.Of(pool).Keep(claim.Id, "u", 1, "", before);
+        node.Journal.Of(pool).Keep(claim.Id, "u", 1, "", null, before);
         await node.Rebuilder.RebuildAsync(pool);
         await node.Writer.WriteAcknowledgedAsync(pool, before, [claim]);
         Assert.Empty(await node.WrittenAsync(pool));

@@ -9,8 +9,8 @@ public sealed class ClaimEntryTests
     private const string UserChars = "ABCXYZabcxyz0189_-.@", KeyChars = "ABCXYZabcxyz0189_-";
 
     private static readonly Gen<Claim> AnyClaim = Gen.Select(
-        Gen.Long[0, long.MaxValue], Gen.Char[UserChars].Array[1, 64], Gen.Int[1, int.MaxValue], Gen.Char[KeyChars].Array[1, 64].Null(),
-        (id, user, units, key) => new Claim(id, 7, new string(user), units, key is null ? null : new string(key)));
+        Gen.Long[0, long.MaxValue], Gen.Char[UserChars].Array[1, 64], Gen.Int[1, int.MaxValue], Gen.Char[KeyChars].Array[1, 64].Null(), Gen.Char["AZaz09"].Array[1, 32].Null(),
+        (id, user, units, key, terms) => new Claim(id, 7, new string(user), units, key is null ? null : new string(key), terms is null ? null : new string(terms)));
 
     [Fact]
     public void Queue_AnyClaim_ComesBackAsItWas() => AnyClaim.Sample(claim =>
@@ -22,7 +22,7 @@ public sealed class ClaimEntryTests
     [Fact]
     public void Holder_AnyClaims_ComeBackInOrder() => Gen.Select(AnyClaim, Gen.Bool).Array[0, 5].Sample(claims =>
     {
-        var text = string.Concat(claims.Select(held => ClaimEntry.ToHolder(held.Item1.Id, held.Item1.Units, held.Item1.IdempotencyKey, held.Item2)));
+        var text = string.Concat(claims.Select(held => ClaimEntry.ToHolder(held.Item1.Id, held.Item1.Units, held.Item1.IdempotencyKey, held.Item2, held.Item1.Terms)));
         Assert.Equal(claims.Select(held => (held.Item1.Id, held.Item1.Units, held.Item1.IdempotencyKey ?? "", held.Item2)), ClaimEntry.FromHolder(text));
     });
 
@@ -33,6 +33,11 @@ public sealed class ClaimEntryTests
     [InlineData("1,u-1,5,1")]
     [InlineData("1,u-1,5,1,key,more")]
     [InlineData("2,u-1,5,1,key")]
+    [InlineData("2,u-1,5,1,key,")]
+    [InlineData("2,u-1,5,1,key,4900;EUR")]
+    [InlineData("2,u-1,5,1,key,4900EUR4900EUR4900EUR4900EUR12345")]
+    [InlineData("2,u-1,5,1,key,4900EUR,more")]
+    [InlineData("3,u-1,5,1,key,4900EUR")]
     [InlineData("1,,5,1,key")]
     [InlineData("1,u-1,-5,1,key")]
     [InlineData("1,u-1, 5,1,key")]
@@ -52,5 +57,5 @@ public sealed class ClaimEntryTests
     }
 
     [Fact]
-    public void Queue_AnyGarbage_IsRefusedWithoutAnException() => Gen.String.Where(text => text.Count(c => c == ',') != 4).Sample(text => Assert.False(ClaimEntry.TryFromQueue(7, text, out _)));
+    public void Queue_AnyGarbage_IsRefusedWithoutAnException() => Gen.String.Where(text => text.Count(c => c == ',') is not (4 or 5)).Sample(text => Assert.False(ClaimEntry.TryFromQueue(7, text, out _)));
 }

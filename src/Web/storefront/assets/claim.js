@@ -12,11 +12,22 @@ const TRIES_MAX = 12;
 const PAUSE_MS = [1_000, 2_000, 4_000, 8_000];
 const WAIT_S = 20;
 
-const attemptKey = saleId => `sluice.attempt.${saleId}`;
+const attemptKey = offerId => `sluice.attempt.${offerId}`;
 const CLAIMS = 'sluice.claims';
 
-/** True when an earlier page view asked for a unit and never heard the answer. */
-export const hasOpenAttempt = saleId => forThisTab.read(attemptKey(saleId)) !== null;
+/**
+ * What is bought: its id in this browser, where to ask, and what is asked for.
+ * @typedef {{id: string, path: string, json: object}} Offer
+ */
+
+/** One unit of a sale. @returns {Offer} */
+export const saleOffer = saleId => ({ id: saleId, path: `/v1/flash-sales/${saleId}/claims`, json: { units: 1 } });
+
+/** Units of a product outside of a sale, at the price that the visitor sees. @returns {Offer} */
+export const productOffer = (sku, json) => ({ id: `product.${sku}`, path: `/v1/products/${encodeURIComponent(sku)}/claims`, json });
+
+/** True when an earlier page view asked for it and never heard the answer. */
+export const hasOpenAttempt = offerId => forThisTab.read(attemptKey(offerId)) !== null;
 
 /** The claim this visitor is known to have in a sale, or null. */
 export function rememberedClaim(saleId) {
@@ -33,26 +44,27 @@ export function forgetClaim(saleId) {
 }
 
 /**
- * Claims one unit. Settles only when the answer is known: the claim, or a Problem that means "no".
+ * Claims what is offered. Settles only when the answer is known: the claim, or a Problem that means "no".
+ * An attempt that was left open goes on with what was asked for then, whatever is offered by now.
+ * @param {Offer} offer
  * @param {(pauseMs: number, error: Error) => void} onPause Called before each retry.
  * @throws {Problem|Unreachable} Unreachable, and Problem 429 or 503, leave the attempt open: calling again goes on with the same key.
  */
-export async function claimUnit(saleId, onPause) {
-  const attempt = forThisTab.read(attemptKey(saleId)) ?? { key: newKey() };
-  forThisTab.write(attemptKey(saleId), attempt);
+export async function claimUnits(offer, onPause) {
+  const attempt = forThisTab.read(attemptKey(offer.id)) ?? { key: newKey(), json: offer.json };
+  forThisTab.write(attemptKey(offer.id), attempt);
   await session();
 
   for (let tried = 1; ; tried++) {
     try {
-      const { body } = await callAsUser(`/v1/flash-sales/${saleId}/claims`, {
-        method: 'POST', json: { units: 1 }, headers: { 'Idempotency-Key': attempt.key },
+      const { body } = await callAsUser(offer.path, {
+        method: 'POST', json: attempt.json, headers: { 'Idempotency-Key': attempt.key },
       });
-      forThisTab.remove(attemptKey(saleId));
-      rememberClaim(saleId, body.claimId);
+      forThisTab.remove(attemptKey(offer.id));
       return body;
     } catch (error) {
       if (!isUnsettled(error)) {
-        forThisTab.remove(attemptKey(saleId));
+        forThisTab.remove(attemptKey(offer.id));
         throw error;
       }
       if (tried === TRIES_MAX) throw error;
@@ -78,11 +90,14 @@ function newKey() {
 
 const pause = ms => new Promise(resolve => setTimeout(resolve, ms));
 
-/** Answers the claim once it is no longer `held`; `onHeld` hears that it still is. Goes on through failures. */
-export async function settledClaim(claimId, onHeld) {
+/**
+ * Answers the claim once it is no longer `held`; `onHeld` hears that it still is. Goes on through failures.
+ * @param {string|null} poolId Of what it is, where the server cannot know: a product's stock.
+ */
+export async function settledClaim(claimId, onHeld, poolId = null) {
   for (let failures = 0; ;) {
     try {
-      const { body } = await callAsUser(`/v1/claims/${claimId}?wait=${WAIT_S}`, { waitMs: WAIT_S * 1000 });
+      const { body } = await callAsUser(`/v1/claims/${claimId}?wait=${WAIT_S}${poolId ? `&pool=${encodeURIComponent(poolId)}` : ''}`, { waitMs: WAIT_S * 1000 });
       if (body.state !== 'held') return body;
       failures = 0;
       onHeld(body);

@@ -8,6 +8,8 @@ const sentences = {
   'sold-out': 'The last unit went a moment ago. Units can come back when an order is not paid.',
   'not-open': 'The sale is not open yet. This page opens it by itself.',
   'closed': 'The sale has ended, so nothing was bought.',
+  'price-changed': 'The price has changed meanwhile. Look at the new one, then press again.',
+  'not-for-sale': 'The shop does not sell this outside of its sales.',
   'paused': 'The shop paused the sale. It goes on here by itself.',
   'limit-reached': 'You already have as many as one person may buy.',
   'rate-limited': 'Too many attempts from here. Wait a moment, then press again: you cannot buy twice.',

@@ -9,7 +9,7 @@ import { errorState } from './error-state.js';
 import { explain } from './explain.js';
 import { digits, exactMoment, money, number, secondsUntil } from './format.js';
 import { icon } from './icons.js';
-import { cancel, pay, readOrder, statusOf } from './order.js';
+import { cancel, pay, readOrder, statusOf, timelineOf } from './order.js';
 import { showPicture } from './picture.js';
 import { poll } from './poll.js';
 import { idFromPath } from './sale.js';
@@ -57,7 +57,7 @@ async function firstReading() {
     return await readOrder(orderId);
   } catch (error) {
     if (!(error instanceof Problem) || error.status !== 404) throw error;
-    const claim = await settledClaim(orderId, () => {});
+    const claim = await settledClaim(orderId, () => {}, new URLSearchParams(location.search).get('pool'));
     return claim.order ?? readOrder(orderId);
   }
 }
@@ -86,7 +86,9 @@ function showUnchanging() {
   setText(byId('title'), order.units === 1 ? order.title : `${number(order.units)} × ${order.title}`);
   setText(byId('amount'), money(order.amountCents, order.currency));
   setText(byId('pay-words'), `Pay ${money(order.amountCents, order.currency)}`);
-  byId('sale-link').href = `/sales/${encodeURIComponent(order.saleId)}`;
+  const isSale = order.kind === 'flash-sale';
+  byId('sale-link').href = isSale ? `/sales/${encodeURIComponent(order.saleId)}` : `/products/${encodeURIComponent(order.sku)}`;
+  setText(byId('sale-link'), isSale ? 'Back to the sale' : 'Back to the product');
   const facts = [
     ['Order', order.id],
     ['Units', number(order.units)],
@@ -97,7 +99,14 @@ function showUnchanging() {
   byId('facts').replaceChildren(...facts.map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value))));
 }
 
+function showTimeline() {
+  // An answer of paying or cancelling has none; the next reading has.
+  if (!order.timeline || byId('timeline').children.length === order.timeline.length) return;
+  byId('timeline').replaceChildren(...timelineOf(order).map(({ words, at }) => h('li', {}, h('span', {}, words), h('time', { datetime: at }, exactMoment(at)))));
+}
+
 function show() {
+  showTimeline();
   if (stateShown === order.state) return;
   const { icon: iconName, tone, words, more } = statusOf(order);
   const pending = order.state === 'pending';

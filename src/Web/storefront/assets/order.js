@@ -9,10 +9,24 @@ export function statusOf(order) {
   switch (order.state) {
     case 'pending': return { icon: 'clock', tone: 'warn', words: 'Waiting for payment', more: `Kept for you until ${timeOfDay(order.payBy)}.` };
     case 'paid': return { icon: 'check', tone: 'good', words: 'Paid', more: order.paidAt ? `Paid on ${exactMoment(order.paidAt)}.` : 'Thank you.' };
-    case 'cancelled': return { icon: 'cross', tone: 'still', words: 'Cancelled', more: 'The unit went back to the sale.' };
-    case 'expired': return { icon: 'clock', tone: 'still', words: 'Not paid in time', more: 'The unit went back to the sale. Nothing was charged.' };
+    case 'cancelled': return { icon: 'cross', tone: 'still', words: 'Cancelled', more: 'The unit went back on offer.' };
+    case 'expired': return { icon: 'clock', tone: 'still', words: 'Not paid in time', more: 'The unit went back on offer. Nothing was charged.' };
     default: return { icon: 'receipt', tone: 'still', words: order.state, more: '' };
   }
+}
+
+const happenings = {
+  claimed: 'Set aside for you',
+  ordered: 'Order written down',
+  paid: 'Paid',
+  cancelled: 'Cancelled; the unit went back on offer',
+  expired: 'Not paid in time; the unit went back on offer',
+  'refund-due': 'A payment came too late: the money goes back to you',
+};
+
+/** What happened to the order, as lines for people. */
+export function timelineOf(order) {
+  return (order.timeline ?? []).map(({ what, at }) => ({ words: happenings[what] ?? what, at }));
 }
 
 export async function readOrder(id) {

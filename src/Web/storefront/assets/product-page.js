@@ -1,6 +1,7 @@
-// A product's page came ready; what is added is what changes by the second: whether it is on sale.
+// A product's page came ready; what is added is what changes by the second: whether it can be bought, and whether it is in a sale.
 
 import { Problem, Unreachable, call } from './api.js';
+import { BuyNow } from './buy-now.js';
 import { measure, now } from './clock.js';
 import { byId, h } from './dom.js';
 import { moment } from './format.js';
@@ -11,6 +12,8 @@ const rank = { 'open': 0, 'paused': 1, 'scheduled': 2, 'sold-out': 3 };
 
 localizePrices();
 showOffer();
+const buy = byId('buy-now');
+if (buy) new BuyNow(document.querySelector('.product').dataset.sku, buy).start();
 
 async function showOffer() {
   const offer = byId('offer');
@@ -20,7 +23,7 @@ async function showOffer() {
     const [best] = body.items.filter(sale => sale.sku === sku && stageOf(sale, now()) in rank)
       .sort((a, b) => rank[stageOf(a, now())] - rank[stageOf(b, now())] || Date.parse(a.opensAt) - Date.parse(b.opensAt));
     if (!best) {
-      offer.replaceChildren('Not on sale right now. ', h('a', { href: '/' }, 'See what is'));
+      offer.replaceChildren('In no sale right now. ', h('a', { href: '/' }, 'See what is'));
       return;
     }
     offer.replaceChildren(h('a', { class: stageOf(best, now()) === 'open' ? 'button-strong' : 'button-quiet', href: `/sales/${best.id}` }, words(best)));

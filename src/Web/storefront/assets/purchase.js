@@ -5,7 +5,7 @@
 // It knows nothing of the page: it changes `state` and says so.
 
 import { Problem } from './api.js';
-import { claimUnit, forgetClaim, hasOpenAttempt, rememberClaim, rememberedClaim, settledClaim } from './claim.js';
+import { claimUnits, forgetClaim, hasOpenAttempt, rememberClaim, rememberedClaim, saleOffer, settledClaim } from './claim.js';
 import { explain } from './explain.js';
 import { pay, readOrder } from './order.js';
 
@@ -38,7 +38,8 @@ export class Purchase {
     if (this.state.kind !== 'idle') return;
     this.#become({ kind: 'asking', pauseMs: null });
     try {
-      const claim = await claimUnit(this.#saleId, pauseMs => this.#become({ kind: 'asking', pauseMs }));
+      const claim = await claimUnits(saleOffer(this.#saleId), pauseMs => this.#become({ kind: 'asking', pauseMs }));
+      rememberClaim(this.#saleId, claim.claimId);
       await this.#follow(claim.claimId, claim);
     } catch (error) {
       const mine = error instanceof Problem && error.code === 'limit-reached' ? error.body.claimIds?.at(-1) : undefined;
