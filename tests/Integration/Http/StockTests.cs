@@ -65,6 +65,21 @@ public sealed class StockTests(HttpShop shop)
     }
 
     [Fact]
+    public async Task Retry_InAnotherCurrency_IsTheSamePurchase()
+    {
+        await shop.SendAsync(HttpMethod.Put, $"/v1/products/{sku}", "server", """{"title":"Thing","prices":[{"currency":"EUR","amountCents":900},{"currency":"USD","amountCents":1000}]}""");
+        await AddAsync(5);
+        var key = Guid.NewGuid().ToString("N");
+        var first = await BuyAsync("user", 900, key: key);
+        var second = await BuyAsync("user", 1_000, currency: "USD", key: key);
+        var more = await BuyAsync("user", 1_000, units: 2, currency: "USD", key: key);
+
+        Assert.Equal((202, 200, "idempotency-key-reused"), (first.Status, second.Status, more.Code));
+        Assert.Equal((string?)first.Json["claimId"], (string?)second.Json["claimId"]);
+        await LeftIsAsync(4);
+    }
+
+    [Fact]
     public async Task Product_WithoutPriceOrStock_IsNotForSaleAndOneThatIsNotThereIsNotFound()
     {
         await PutAsync(null);
