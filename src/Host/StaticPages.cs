@@ -59,7 +59,7 @@ internal static class StaticPages
         }
     }
 
-    // The addresses of pages that a script fills: /sales/{id}, /sales/{id}/certificate, /orders, /orders/{id}, /account. Scripts and styles: those of this build, whichever build is asked for.
+    // The addresses of pages that a script fills: /sales/{id}/certificate, /orders, /orders/{id}, /account. Scripts and styles: those of this build, whichever build is asked for.
     private static Task PageAsync(HttpContext context, RequestDelegate next, StorefrontFiles files)
     {
         if (!HttpMethods.IsGet(context.Request.Method) && !HttpMethods.IsHead(context.Request.Method))
@@ -70,8 +70,6 @@ internal static class StaticPages
         var path = context.Request.Path.Value ?? "";
         var name = path.Split('/') switch
         {
-            ["", ""] => "index",
-            ["", "sales", { Length: > 0 }] => "sale",
             ["", "sales", { Length: > 0 }, "certificate"] => "certificate",
             ["", "orders"] => "orders",
             ["", "account"] => "account",

@@ -13,7 +13,7 @@ namespace Sluice.Host;
 internal sealed class StorefrontFiles : ISitePart
 {
     /// <summary>Templates of pages that are the same for everybody, with the address of each; none where it is one page for many, which a script fills.</summary>
-    private static readonly (string Name, string Url)[] Templates = [("index", "/"), ("orders", "/orders"), ("account", "/account"), ("sale", ""), ("certificate", ""), ("order", ""), ("404", "")];
+    private static readonly (string Name, string Url)[] Templates = [("orders", "/orders"), ("account", "/account"), ("sale", ""), ("certificate", ""), ("order", ""), ("404", "")];
 
     private readonly Dictionary<string, HtmlPage> pages;
 

@@ -24,6 +24,31 @@ public sealed class HomeTests(Shop shop)
     }
 
     [Fact]
+    public async Task HomeAndSale_WithoutAScript_SayWhatIsSoldAtWhichPriceAndWhen()
+    {
+        await shop.PutProductAsync("kettle", "Kettle", 7_900);
+        var id = await shop.CreateSaleAsync("Home: read without a script", opensAt: DateTimeOffset.Parse("2027-02-01T10:00:00Z", System.Globalization.CultureInfo.InvariantCulture));
+        await using var visitor = await shop.VisitAsync(scripts: false);
+
+        await visitor.Page.GotoAsync("/");
+        await Expect(visitor.Page.Locator(".card", new() { HasText = "Home: read without a script" })).ToContainTextAsync("From 1 Feb 2027, 10:00 UTC");
+        await PictureAsync(visitor.Page, "home-without-script");
+        await visitor.Page.Locator($"a[href='/sales/{id}']").ClickAsync();
+
+        await Expect(visitor.Page).ToHaveTitleAsync("Home: read without a script · Sluice");
+        await Expect(visitor.Page.Locator("#price")).ToContainTextAsync("49.00 EUR");
+        await Expect(visitor.Page.Locator("#countdown-when")).ToHaveTextAsync("Opens 1 Feb 2027, 10:00 UTC");
+        Assert.Contains("\"availabilityStarts\":\"2027-02-01T10:00:00Z\"", await visitor.Page.ContentAsync(), StringComparison.Ordinal);
+        await PictureAsync(visitor.Page, "sale-without-script");
+    }
+
+    private static async Task PictureAsync(IPage page, string name)
+    {
+        if (Environment.GetEnvironmentVariable("SCREENSHOTS") is { Length: > 0 } folder)
+            await page.ScreenshotAsync(new() { Path = Path.Combine(folder, $"{name}.png"), FullPage = true });
+    }
+
+    [Fact]
     public async Task Home_WhenASaleIsOver_ShowsTheSealOfItsCertificate()
     {
         await shop.CloseAsync(await shop.CreateOpenSaleAsync("Home: sealed"));

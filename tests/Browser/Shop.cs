@@ -49,13 +49,14 @@ public sealed class Shop : IAsyncLifetime
     }
 
     /// <summary>A new visitor with empty storage, on a phone unless a width is given.</summary>
-    internal async Task<Visitor> VisitAsync(int width = 360, ColorScheme scheme = ColorScheme.Light)
+    internal async Task<Visitor> VisitAsync(int width = 360, ColorScheme scheme = ColorScheme.Light, bool scripts = true)
     {
         var context = await _browser!.NewContextAsync(new()
         {
             BaseURL = Address.OriginalString,
             ViewportSize = new() { Width = width, Height = width < 600 ? 780 : 900 },
             ColorScheme = scheme,
+            JavaScriptEnabled = scripts,
             Locale = "en-GB",
             TimezoneId = "Europe/Berlin",
         });

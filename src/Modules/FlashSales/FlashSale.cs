@@ -66,4 +66,5 @@ public sealed record FlashSaleView(
 [JsonSerializable(typeof(AddStockRequest))]
 [JsonSerializable(typeof(SetAsideRequest))]
 [JsonSerializable(typeof(SetAsideView))]
+[JsonSerializable(typeof(Calendar))]
 public sealed partial class FlashSalesJson : JsonSerializerContext;

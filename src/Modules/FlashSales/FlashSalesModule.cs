@@ -3,6 +3,7 @@ using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
 using Sluice.Platform.Hosting;
 using Sluice.Platform.Pools;
+using Sluice.Platform.Site;
 
 namespace Sluice.Modules.FlashSales;
 
@@ -11,13 +12,17 @@ public sealed class FlashSalesModule : IModule
 {
     public string Name => "FlashSales";
 
-    public IReadOnlyList<string> Needs => ["Orders"];
+    public IReadOnlyList<string> Needs => ["Catalog", "Orders"];
 
     public IReadOnlyDictionary<string, Type> Options { get; } = new Dictionary<string, Type>(StringComparer.Ordinal) { ["FlashSales"] = typeof(FlashSalesOptions) };
 
     public void AddServices(IServiceCollection services)
     {
         services.AddSingleton<SaleBoard>();
+        services.AddSingleton<SaleCalendar>();
+        services.AddSingleton<SalePages>();
+        services.AddSingleton<GetSalePages>();
+        services.AddSingleton<ISitePart, SaleSite>();
         services.AddSingleton<IPoolKind, FlashSaleKind>();
     }
 
@@ -25,6 +30,8 @@ public sealed class FlashSalesModule : IModule
     {
         CreateFlashSale.Map(routes);
         GetFlashSale.Map(routes);
+        SaleCalendar.Map(routes);
+        GetSalePages.Map(routes);
         OperateFlashSale.Map(routes);
         ClaimUnits.Map(routes);
     }

@@ -23,6 +23,11 @@ public sealed class EdgeTests
             var sale = await server.OpenSaleAsync(stock: 5);
             await using var edge = await NginxEdge.StartAsync(server.Port, site.Path);
 
+            // A sale is there soon: in the calendar, on the home page, and as a page of its own that says what it is without a script.
+            await Eventually.TrueAsync(async () => (await GetAsync(edge, "/v1/calendar")).Text.Contains(sale, StringComparison.Ordinal), "the calendar has the sale");
+            Assert.Contains($"/sales/{sale}\"", (await GetAsync(edge, "/")).Text, StringComparison.Ordinal);
+            Assert.Contains("49.00 EUR", (await GetAsync(edge, $"/sales/{sale}")).Text, StringComparison.Ordinal);
+
             // A change is there soon: the page, the data, the list.
             await PutAsync(server, "mug", "Mug 2");
             await Eventually.TrueAsync(async () => (await GetAsync(edge, "/v1/products/mug")).Text.Contains("Mug 2", StringComparison.Ordinal), "the edge shows the change");
@@ -34,7 +39,7 @@ public sealed class EdgeTests
             }
 
             // What the edge serves as a file is what the node answers, and says the same about itself.
-            foreach (var path in new[] { "/", "/products/mug", "/products", "/orders", "/sales/1", "/sales/1/certificate", "/v1/products/mug", "/v1/categories" })
+            foreach (var path in new[] { "/", "/products/mug", "/products", "/orders", $"/sales/{sale}", "/sales/1", "/sales/1/certificate", "/v1/products/mug", "/v1/categories", "/v1/calendar" })
             {
                 var (file, node) = (await GetAsync(edge, path), await GetAsync(server.Http, path));
                 Assert.Equal((path, "FILE", node.Text), (path, file.Edge, file.Text));
