@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Sluice.Platform.Http;
+using Sluice.Platform.Pools;
 using Sluice.Platform.Site;
 using Sluice.Platform.Sql;
 
@@ -39,7 +40,13 @@ internal sealed class CatalogSite(CatalogPages pages, Database database) : ISite
         foreach (var (category, items, rows) in lists)
         {
             var next = items.Count > PerPage ? new ListCursor(rows[PerPage - 1].Position, rows[PerPage - 1].Sku).ToString() : null;
-            yield return Page(category is null ? "/products" : $"/categories/{category.Slug}", pages.Render(category, all, [.. items.Take(PerPage)], next));
+            List<ProductView> shown = [.. items.Take(PerPage)];
+            yield return Page(category is null ? "/products" : $"/categories/{category.Slug}", pages.Render(category, all, shown, next));
+            if (category is null)
+            {
+                // What a node answers without a query.
+                yield return Json("/v1/products", JsonSerializer.SerializeToUtf8Bytes(new Page<ProductView>(shown, next), CatalogJson.Default.PageProductView));
+            }
         }
 
         IEnumerable<string> Upwards(string slug)
