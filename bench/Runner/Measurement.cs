@@ -27,7 +27,11 @@ internal sealed record Contender(string Name, Func<CancellationToken, Task<Sampl
 /// <param name="Goal">For throughput the least, for CPU the most that is wanted; null where none is set.</param>
 internal sealed record Comparison(string Of, string To, double? Goal = null, double? CpuGoal = null);
 
-internal sealed record Plan(string Name, string Says, IReadOnlyList<Contender> Contenders, IReadOnlyList<Comparison> Comparisons);
+internal sealed record Plan(string Name, string Says, IReadOnlyList<Contender> Contenders, IReadOnlyList<Comparison> Comparisons)
+{
+    /// <summary>What was weighed or counted once, beside the rounds; null where nothing was.</summary>
+    public IReadOnlyDictionary<string, double>? Facts { get; init; }
+}
 
 /// <summary>Measures in turn, A B C A B C …, so that whatever else the machine does meets everyone alike; only ratios inside one round are compared.</summary>
 internal static class Paired

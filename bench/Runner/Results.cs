@@ -17,7 +17,7 @@ internal sealed record RatioResult(string What, string Of, string To, double Med
 /// <summary>One scenario's outcome, as it is kept in bench/results. Every figure is a median over the rounds; the rounds are there too.</summary>
 internal sealed record ScenarioResult(
     string Scenario, string Says, DateTimeOffset StartedAt, string Command, Machine Machine, Versions Versions, Settings Settings,
-    IReadOnlyList<ContenderResult> Contenders, IReadOnlyList<RatioResult> Ratios);
+    IReadOnlyList<ContenderResult> Contenders, IReadOnlyList<RatioResult> Ratios, IReadOnlyDictionary<string, double>? Facts = null);
 
 [JsonSourceGenerationOptions(JsonSerializerDefaults.Web, WriteIndented = true, NewLine = "\n")]
 [JsonSerializable(typeof(ScenarioResult))]
@@ -124,7 +124,12 @@ internal static class Results
                 page.Append(CultureInfo.InvariantCulture, $"\n{contender.Name}: app is both API nodes; besides {string.Join(", ", contender.OtherCpuMicros!.Select(kind => string.Create(CultureInfo.InvariantCulture, $"{kind.Key} {kind.Value:F1}")))} µs.\n");
             }
 
-            page.Append(CultureInfo.InvariantCulture,
+            foreach (var fact in result.Facts ?? new Dictionary<string, double>())
+            {
+                page.Append(CultureInfo.InvariantCulture, $"\n- {fact.Key}: **{fact.Value:0.#}**");
+            }
+
+            page.Append(result.Facts is null ? "" : "\n").Append(CultureInfo.InvariantCulture,
                 $"\n`{result.Command}` on {result.StartedAt:yyyy-MM-dd}: {result.Settings.Rounds} rounds of {result.Settings.SecondsPerRound} s, {result.Settings.Connections} connections, user ids {result.Settings.UserIds}. {result.Machine.Cpu}, {result.Machine.Cores} cores, {result.Machine.MemoryGiB:F0} GiB, {result.Machine.Os}; Sluice {result.Versions.Sluice}, .NET {result.Versions.DotNet}, wrk {result.Versions.Wrk}.\n");
         }
 

@@ -28,13 +28,14 @@ internal sealed class Rig : IAsyncDisposable
     public async Task<SluiceServer> SluiceAsync(CancellationToken cancel, string dataFolder = "sluice", IReadOnlyDictionary<string, string>? environment = null) =>
         Keep(await SluiceServer.StartAsync(Layout, folder.File(dataFolder), cancel, environment));
 
+    /// <param name="isDurable">False: a cache's, which keeps nothing on the disk.</param>
     /// <summary>A Redis server that flushes every write to the disk before it answers. Returns its process and its address.</summary>
-    public async Task<(ChildProcess Server, string Address)> RedisAsync(CancellationToken cancel, string dataFolder = "redis")
+    public async Task<(ChildProcess Server, string Address)> RedisAsync(CancellationToken cancel, string dataFolder = "redis", bool isDurable = true)
     {
         var data = Directory.CreateDirectory(folder.File(dataFolder)).FullName;
         var port = FreePort.Next();
         var server = Keep(ChildProcess.Start("redis-server",
-            ["--port", $"{port}", "--bind", "127.0.0.1", "--dir", data, "--save", "", "--appendonly", "yes", "--appendfsync", "always"]));
+            ["--port", $"{port}", "--bind", "127.0.0.1", "--dir", data, "--save", "", "--appendonly", isDurable ? "yes" : "no", "--appendfsync", "always"]));
         await Task.Delay(TimeSpan.FromMilliseconds(500), TimeProvider.System, cancel);
         Require(!server.HasExited, $"redis-server ended at its start:\n{server.Output}");
         return (server, $"127.0.0.1:{port}");

@@ -14,6 +14,7 @@ internal static class ScenarioRun
         ["drain"] = Drain.PlanAsync,
         ["queues"] = Queues.PlanAsync,
         ["reads"] = Reads.PlanAsync,
+        ["cached-reads"] = CachedReads.PlanAsync,
         ["through-nginx"] = ThroughNginx.PlanAsync,
         ["lanes"] = Lanes.PlanAsync,
     };
@@ -34,7 +35,7 @@ internal static class ScenarioRun
                 options.Users == UserOrder.Ordered ? $"{plan.Name}-ordered-users" : plan.Name, plan.Says, startedAt, command.TrimEnd(), Surroundings.Machine(), versions,
                 new Settings(options.Rounds, options.Seconds, options.Connections, options.Threads, options.Users == UserOrder.Ordered ? "ordered" : "scattered"),
                 [.. plan.Contenders.Select(contender => Results.Summarise(contender.Name, samples[contender.Name]))],
-                Results.Ratios(plan, samples));
+                Results.Ratios(plan, samples), plan.Facts);
 
             foreach (var ratio in result.Ratios)
             {
@@ -42,6 +43,7 @@ internal static class ScenarioRun
                     + (ratio.Goal is null ? "" : $" (goal {ratio.Goal:0.##}: {(ratio.Reached == true ? "reached" : "missed")})"));
             }
 
+            foreach (var fact in result.Facts ?? new Dictionary<string, double>()) Console.WriteLine($"{result.Scenario}: {fact.Key}: {fact.Value:0.#}");
             if (writeResults) await Results.WriteAsync(layout.Results, result);
         }
 
