@@ -68,8 +68,27 @@ internal static class Commands
             "  sluice publish --folder site\n  SLUICE__PUBLISH__SECRETKEY=… sluice publish --set Publish:Bucket=shop --set Publish:AccessKey=AKIA…") { siteFolder, data, json, set };
         publish.SetAction((parsed, cancel) => PublishCommand.RunAsync(Overrides(parsed, data, null, set), parsed.GetValue(siteFolder), parsed.GetValue(json), cancel));
 
+        var products = new Argument<string>("file") { Description = "CSV, a JSON array, or one JSON object in each line; '-' reads standard input" };
+        var format = new Option<string?>("--format") { Description = "csv, json or jsonl; without it, by the file's ending" };
+        format.AcceptOnlyFromAmong("csv", "json", "jsonl");
+        var separator = new Option<char?>("--separator") { Description = "Between the fields of a CSV line; without it, whichever of , ; and tab the first line has most" };
+        var currency = new Option<string?>("--currency") { Description = "Of prices in rows that do not name one, such as EUR" };
+        var dryRun = new Option<bool>("--dry-run") { Description = "Say what would become of each row, and change nothing" };
+        var errors = new Option<string?>("--errors") { Description = "Write every row that was not taken, and why, into this CSV file" };
+        var import = new Command(
+            "import",
+            "Make or change products out of a file, through a running server. Rows that are bad are told with their line and hold up no other one; the same file again changes nothing.\n\n" +
+            "Columns: sku, title, description, imageUrl, images (a|b), price (12.50), formerPrice, priceCents, formerCents, currency, categories (a|b), isListed, attribute:<name>.\n\nExamples:\n" +
+            "  sluice import products.csv --dry-run\n  sluice import products.csv --currency EUR --errors bad.csv\n  sluice import products.jsonl --url http://localhost:8080 --api-key-file data/admin.key") { products, format, separator, currency, dryRun, errors, auditUrl, apiKeyFile, data, json };
+        import.SetAction((parsed, cancel) => ImportCommand.RunAsync(
+            Overrides(parsed, data, null, set),
+            new ImportArguments(
+                parsed.GetValue(products)!, parsed.GetValue(auditUrl), parsed.GetValue(apiKeyFile), parsed.GetValue(format), parsed.GetValue(separator), parsed.GetValue(currency), parsed.GetValue(dryRun), parsed.GetValue(errors),
+                parsed.GetValue(json)),
+            cancel));
+
         var root = new RootCommand("Sluice: flash sales that sell exactly what there is, keep what they accepted, and prove both.\n\n'sluice rush' is the load tester; see 'sluice rush --help'.")
-        { serve, demo, audit, verify, publish, checkSql, ClusterCommands.Create(json) };
+        { serve, demo, audit, verify, import, publish, checkSql, ClusterCommands.Create(json) };
         var result = root.Parse(args);
         if (result.Errors.Count > 0)
         {

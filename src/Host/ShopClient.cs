@@ -48,6 +48,16 @@ internal sealed class ShopClient : IDisposable
         }
     }
 
+    /// <summary>One request and its answer, whatever it is; an empty object where the body is no JSON.</summary>
+    /// <exception cref="HttpRequestException">Nobody answered.</exception>
+    public async Task<(int Status, TimeSpan? RetryAfter, JsonNode Body)> AskAsync(HttpMethod method, string path, JsonObject body, CancellationToken cancel)
+    {
+        using var request = new HttpRequestMessage(method, path) { Content = JsonContent.Create(body) };
+        using var response = await http.SendAsync(request, cancel);
+        var text = await response.Content.ReadAsStringAsync(cancel);
+        return ((int)response.StatusCode, response.Headers.RetryAfter?.Delta, text.StartsWith('{') ? JsonNode.Parse(text)! : new JsonObject());
+    }
+
     public async Task<IReadOnlyList<string>> PoolIdsAsync(CancellationToken cancel) =>
         [.. (await SendAsync(HttpMethod.Get, "/v1/pools", null, cancel))["items"]!.AsArray().Select(item => (string)item!["id"]!)];
 

@@ -54,7 +54,7 @@ internal sealed record Product(string Sku, string Title, string? Description, st
         var wrong = new List<FieldError>();
         Must("sku", Names.IsSku(sku), "has 1 to 64 letters, digits, _ - . (no dot first)");
         Must("title", Names.IsText(request.Title, 200), "has 1 to 200 characters");
-        Must("description", request.Description is null || Names.IsText(request.Description, 4_000), "has 1 to 4,000 characters");
+        Must("description", request.Description is null || Names.IsText(request.Description, 4_000), "has 1 to 4,000 characters, and no line breaks");
         Must("imageUrl", request.ImageUrl is null || IsImage(request.ImageUrl, options), ImageRule);
         var images = request.Images is { Count: > 0 } given ? given : request.ImageUrl is null ? [] : [new ProductImage(request.ImageUrl, null, null, null)];
         Must("images", images.Count <= ImagesMax, $"has at most {ImagesMax}");

@@ -50,6 +50,46 @@ public sealed class CommandsTests(ITestOutputHelper output)
         }
     }
 
+    [Fact]
+    public async Task Import_OverADryRunAndAServerThatDies_EndsAsTheFileSaysAndNamesEveryBadRow()
+    {
+        using var folder = new TempFolder();
+        await using var server = await SluiceServer.StartAsync();
+        var lines = Enumerable.Range(0, 1_000).Select(i => $"sku-{i},Product {i},{i}.50,EUR").ToList();
+        (lines[10], lines[500], lines[999]) = ("sku-10,,1.00,EUR", "sku-500,Product,1.005,EUR", "sku-3,again,1.00,EUR");
+        var file = folder.File("products.csv");
+        await File.WriteAllLinesAsync(file, lines.Prepend("sku,title,price,currency"));
+
+        var dry = await ImportAsync("--dry-run");
+        Assert.Equal((1, 997L, 3L), (dry.Exit, (long)dry.Says["created"]!, (long)dry.Says["badCount"]!));
+        Assert.Equal([12L, 502, 1_001], dry.Says["bad"]!.AsArray().Select(row => (long)row!["line"]!).Order());
+        Assert.Empty((await server.AnswerAsync(new HttpRequestMessage(HttpMethod.Get, "/v1/products"))).Json["items"]!.AsArray());
+
+        // The server is away when the import begins, and comes while it asks again; then it dies somewhere in the middle.
+        await server.KillAsync();
+        var first = ImportAsync();
+        await server.BeginAsync();
+        await Eventually.TrueAsync(async () => (await server.AnswerAsync(new HttpRequestMessage(HttpMethod.Get, "/v1/products/sku-0"))).Status == 200, "rows are in");
+        await server.KillAsync();
+        await server.BeginAsync();
+        Assert.Equal((1, 3L), ((await first).Exit, (long)(await first).Says["badCount"]!));
+
+        var again = await ImportAsync();
+        Assert.Equal((1, 0L, 0L, 997L), (again.Exit, (long)again.Says["created"]!, (long)again.Says["changed"]!, (long)again.Says["unchanged"]!));
+
+        // A row for which the server cannot even read the call: it is found, and the others are in.
+        file = folder.File("products.jsonl");
+        await File.WriteAllLinesAsync(file, Enumerable.Range(0, 50).Select(i => i == 33 ? """{"sku":"x-33","title":33}""" : $$"""{"sku":"x-{{i}}","title":"X"}"""));
+        var odd = await ImportAsync();
+        Assert.Equal((1, 49L, 34L), (odd.Exit, (long)odd.Says["created"]!, (long)odd.Says["bad"]!.AsArray().Single()!["line"]!));
+
+        async Task<(int Exit, JsonNode Says)> ImportAsync(params string[] more)
+        {
+            var (exit, text, says) = await SluiceCommand.RunAsync(["import", file, "--json", "--url", $"http://127.0.0.1:{server.Port}", "--api-key-file", Path.Combine(server.Data, "admin.key"), .. more]);
+            return (exit, JsonNode.Parse(text) ?? throw new InvalidOperationException(says));
+        }
+    }
+
     private static async Task AssertOneCharacterMattersAsync(string file, string certificate, string from, string to)
     {
         Assert.Contains(from, certificate, StringComparison.Ordinal);
