@@ -23,8 +23,6 @@ public sealed partial class ClaimWriter(
     /// <summary>Why a claim was refused whose user has another one for the same request: the same key, or a limit of one. Asked first of one engine and then of the other, or before and after Redis forgot.</summary>
     internal const string AskedAgain = "asked-again";
 
-    private static readonly TimeSpan PartitionsAge = TimeSpan.FromMilliseconds(100), AllPoolsAge = TimeSpan.FromSeconds(5);
-
     private readonly FrozenDictionary<string, IPoolKind> kinds = poolKinds.ToFrozenDictionary(kind => kind.Kind);
     private readonly BatchInsert insertClaims = new(
         "claims", "id", "pool_id", "user_id", "units", "idempotency_key", "ordinal", "state", "reason", "written_at");
@@ -35,11 +33,7 @@ public sealed partial class ClaimWriter(
     // What kind of pool each is that was written here. Bounded by the pools that exist.
     private readonly ConcurrentDictionary<long, IPoolKind> kindOf = new();
 
-    // Pools that had something in their queue since all were looked at.
-    private readonly ConcurrentDictionary<long, bool> busy = new();
-
-    private IReadOnlyList<QueuePartition> partitions = [];
-    private long partitionsAt = long.MinValue, allPoolsAt = long.MinValue;
+    private readonly PoolsToDrain toDrain = new(database, redis, journal, [.. poolKinds.Select(kind => kind.Kind)], time);
 
     /// <summary>The queue partition of a pool.</summary>
     /// <param name="generation"><see cref="Pool.Generation"/>, read before the batch is peeked; only <see cref="WriteAsync(QueuePartition, RedisValue[])"/> asks for it.</param>
@@ -53,22 +47,9 @@ public sealed partial class ClaimWriter(
     /// <inheritdoc/>
     public async ValueTask<IReadOnlyList<QueuePartition>> PartitionsAsync()
     {
-        if (partitionsAt == long.MinValue || time.GetElapsedTime(partitionsAt) > PartitionsAge)
+        var (partitions, isNew) = await toDrain.LookAsync();
+        if (isNew)
         {
-            // A shop has thousands of sales that are over, and each pool is a look at Redis: those that can sell, and those that are not empty yet, are looked at every time; all of them now and then.
-            // Only pools of this node's modules: their claims are nothing without the rows that the module writes.
-            var all = allPoolsAt == long.MinValue || time.GetElapsedTime(allPoolsAt) > AllPoolsAge;
-            var pools = await database.ReadAsync(connection => connection.QueryAsync<(long Id, long Generation, string Kind)>(
-                "SELECT id, generation, kind FROM pools WHERE lanes = 1 AND kind IN @kinds AND (@all OR (gate <> @closed AND (closes_at IS NULL OR closes_at > @lately)) OR id IN @busy)",
-                new { kinds = SqlList.Of(kinds.Keys), all, closed = Gate.Closed, lately = (time.GetUtcNow() - AllPoolsAge).ToUnixTimeMilliseconds(), busy = SqlList.Of(busy.Keys) }));
-            partitions = [.. pools.Select(pool => PartitionOf(pool.Id, pool.Generation, pool.Kind))];
-            partitionsAt = time.GetTimestamp();
-            if (all)
-            {
-                busy.Clear();
-                allPoolsAt = partitionsAt;
-            }
-
             foreach (var (poolId, _) in inHand)
             {
                 await RescueAsync(poolId);
@@ -99,7 +80,7 @@ public sealed partial class ClaimWriter(
         }
 
         // The pool was rebuilt between the peek and the commit. Usually the batch still is where it was; a Redis that forgot it was rebuilt without it.
-        partitionsAt = long.MinValue;
+        toDrain.Forget();
         inHand.AddOrUpdate(poolId, claims, (_, before) => [.. before, .. claims]);
         await RescueAsync(poolId);
         return false;
@@ -116,7 +97,7 @@ public sealed partial class ClaimWriter(
         }
 
         // Rebuilt since they were published. What stands with its user was counted by that rebuild, and is as good as if it had been published after it; what does not, Redis has forgotten, and it is in hand here.
-        partitionsAt = long.MinValue;
+        toDrain.Forget();
         if (await PoolLook.MissingAsync(redis, poolId, claims) is not var (look, missing))
         {
             return false;
@@ -138,7 +119,7 @@ public sealed partial class ClaimWriter(
     private (long PoolId, List<Claim> Claims) Parse(QueuePartition partition, RedisValue[] entries)
     {
         var poolId = long.Parse(partition.Name, CultureInfo.InvariantCulture);
-        busy[poolId] = true;
+        toDrain.Fill(poolId);
         var claims = new List<Claim>(entries.Length);
         foreach (var entry in entries)
         {

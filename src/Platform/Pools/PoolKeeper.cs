@@ -18,9 +18,13 @@ public sealed partial class PoolKeeper(
     // A fold is a rebuild: not more often than this of all, should a node that is cut off from Redis go on selling through SQL.
     private static readonly TimeSpan Round = TimeSpan.FromMilliseconds(500), AllPoolsRound = TimeSpan.FromSeconds(10), FoldRound = TimeSpan.FromSeconds(2);
 
+    // Of more pools than this a part in each round. A claim that meets a pool that is lost has it rebuilt itself.
+    private const int PoolsPerRound = 64;
+
     private volatile bool ready;
     private string? knownLives;
     private long allLookedAt, foldedAt;
+    private int lookedAtTo;
 
     /// <summary>True once every pool has been brought up after the start.</summary>
     public bool IsReady => ready;
@@ -84,7 +88,14 @@ public sealed partial class PoolKeeper(
         var lives = redis.Lives;
         var all = lives != knownLives || time.GetElapsedTime(allLookedAt) > AllPoolsRound;
         var pools = (await database.ReadAsync(connection => connection.QueryAsync<long>(
-            "SELECT id FROM pools WHERE lanes = 1 AND (@all OR gate <> @closed)", new { all, closed = Gate.Closed }))).AsList();
+            "SELECT id FROM pools WHERE lanes = 1 AND (@all OR gate <> @closed) ORDER BY id", new { all, closed = Gate.Closed }))).AsList();
+        if (!all && pools.Count > PoolsPerRound)
+        {
+            var from = lookedAtTo < pools.Count ? lookedAtTo : 0;
+            lookedAtTo = from + PoolsPerRound;
+            pools = pools.GetRange(from, Math.Min(PoolsPerRound, pools.Count - from));
+        }
+
         var asked = pools.ConvertAll(id =>
         {
             var key = new PoolKeys(id).Meta;

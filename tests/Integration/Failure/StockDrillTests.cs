@@ -78,6 +78,39 @@ public sealed class StockDrillTests(ITestOutputHelper output)
         output.WriteLine($"{bought.Count} bought at 4 prices, none written, all forgotten by Redis: 0 lost, 0 at another price");
     }
 
+    // More than a worker looks at each time, bought at another node: each is written, and what was quiet for long too.
+    [Fact]
+    public async Task Stocks_MoreThanAWorkerLooksAtEachTime_AreAllWritten()
+    {
+        const int Stocks = 70;
+        using var folder = new TempFolder();
+        await using var redis = await RedisServer.StartAsync();
+        string[] settings = [.. Drills.NoRateLimit, $"Redis:Connection={redis.Connection}"];
+        await using var api = await SluiceServer.StartAsync([.. settings, "Roles=Api"], folder.Path);
+        await using var worker = await SluiceServer.StartAsync([.. settings, "Roles=Worker", "NodeId=1"], folder.Path);
+        var token = await api.TokenAsync("b");
+        await Parallel.ForAsync(0, Stocks, new ParallelOptions { MaxDegreeOfParallelism = 8 }, async (i, _) =>
+        {
+            await api.ServerPutAsync($"/v1/products/p-{i}", new JsonObject { ["title"] = "P", ["prices"] = new JsonArray(new JsonObject { ["currency"] = "EUR", ["amountCents"] = 1 }) });
+            await api.ServerPostAsync($"/v1/products/p-{i}/stock", new JsonObject { ["addUnits"] = 5 });
+        });
+        for (var round = 1; round <= 2; round++)
+        {
+            for (var i = 0; i < Stocks; i += round)
+            {
+                Assert.Equal(202, (await AskAsync(api, $"b-{round}", token, 1, $"p-{i}")).Status);
+            }
+
+            await Eventually.TrueAsync(async () => await OrdersAsync() == (round == 1 ? Stocks : Stocks + (Stocks / 2)), $"round {round} is written");
+        }
+
+        async Task<long> OrdersAsync()
+        {
+            await using var database = api.OpenDatabase();
+            return await database.QuerySingleAsync<long>("SELECT COUNT(*) FROM orders");
+        }
+    }
+
     private static async Task<string> BeginAsync(SluiceServer server)
     {
         await PutAsync(server, 1_000);
@@ -115,7 +148,7 @@ public sealed class StockDrillTests(ITestOutputHelper output)
         }
     }
 
-    private static Task<Answer> AskAsync(SluiceServer server, string user, string token, long cents) => server.AnswerAsync(new HttpRequestMessage(HttpMethod.Post, "/v1/products/mug/claims")
+    private static Task<Answer> AskAsync(SluiceServer server, string user, string token, long cents, string sku = "mug") => server.AnswerAsync(new HttpRequestMessage(HttpMethod.Post, $"/v1/products/{sku}/claims")
     {
         // A key for each price: another price is another purchase.
         Headers = { { "Authorization", $"Bearer {token}" }, { "Idempotency-Key", $"stock-drill-{user}-{cents}" } },
