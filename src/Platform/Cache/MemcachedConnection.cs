@@ -44,7 +44,7 @@ internal sealed class MemcachedConnection
     private readonly int valueBytesMax;
     private readonly Channel<Call> queued = Channel.CreateBounded<Call>(new BoundedChannelOptions(QueuedMax) { SingleReader = true });
     private readonly ConcurrentQueue<Call> waiting = new();
-    private volatile string? failure;
+    private volatile Exception? failure;
 
     private MemcachedConnection(Socket socket, int valueBytesMax)
     {
@@ -59,7 +59,7 @@ internal sealed class MemcachedConnection
     public bool IsUp => failure is null;
 
     /// <summary>What ended it; null while it is up.</summary>
-    public string? Failure => failure;
+    public string? Failure => failure?.Message;
 
     /// <summary>Done when it has failed, and everybody who waited has been told.</summary>
     public Task Ended { get; }
@@ -84,6 +84,7 @@ internal sealed class MemcachedConnection
 
     /// <summary>The answers, in order.</summary>
     /// <exception cref="IOException">The connection has failed, or too many wait.</exception>
+    /// <exception cref="InvalidDataException">It has failed because of what the other side answered.</exception>
     public Task<MemcachedAnswer[]> AskAsync(IReadOnlyList<MemcachedCommand> commands)
     {
         var calls = new Task<MemcachedAnswer>[commands.Count];
@@ -92,7 +93,7 @@ internal sealed class MemcachedConnection
             var call = new Call(commands[i]);
             if (!queued.Writer.TryWrite(call))
             {
-                call.Answered.SetException(new IOException(failure ?? $"more than {QueuedMax} commands wait."));
+                call.Answered.SetException(failure is null ? new IOException($"more than {QueuedMax} commands wait.") : Failed());
             }
 
             calls[i] = call.Answered.Task;
@@ -102,9 +103,11 @@ internal sealed class MemcachedConnection
     }
 
     /// <summary>Gives it up; who waits is told so.</summary>
-    public void End(string says)
+    public void End(string says) => End(new IOException(says));
+
+    private void End(Exception e)
     {
-        Interlocked.CompareExchange(ref failure, says, null);
+        Interlocked.CompareExchange(ref failure, e, null);
         queued.Writer.TryComplete();
         socket.Dispose();
     }
@@ -120,9 +123,12 @@ internal sealed class MemcachedConnection
         // From here on nobody else takes from these, and nothing is added.
         while (waiting.TryDequeue(out var call) || queued.Reader.TryRead(out call))
         {
-            call.Answered.TrySetException(new IOException(failure));
+            call.Answered.TrySetException(Failed());
         }
     }
+
+    // One for each who waits: an exception that several throw loses where it came from.
+    private Exception Failed() => failure is InvalidDataException ? new InvalidDataException(failure.Message, failure) : new IOException(failure?.Message, failure);
 
     private async Task UntilItFailsAsync(Func<Task> work)
     {
@@ -132,7 +138,7 @@ internal sealed class MemcachedConnection
         }
         catch (Exception e) when (e is IOException or SocketException or InvalidDataException or ObjectDisposedException)
         {
-            End(e.Message);
+            End(e);
         }
     }
 
