@@ -12,8 +12,6 @@ internal sealed partial class MemcachedLink(string host, int port, int valueByte
     // What one call sends at once: far less than may wait, so that a large one does not refuse the others.
     private const int CommandsAtOnceMax = 1_000;
 
-    private static readonly MemcachedCommand[] Hello = [new("mn")];
-
     private readonly Resting resting = new("memcached");
     private readonly Lock stateLock = new();
     private Task<MemcachedConnection>? connecting;
@@ -39,21 +37,6 @@ internal sealed partial class MemcachedLink(string host, int port, int valueByte
     /// <summary>Null when the connection of that id stands no more: then nothing was sent.</summary>
     /// <inheritdoc cref="AskAsync(MemcachedCommand)"/>
     public async Task<IReadOnlyList<MemcachedAnswer>?> AskOverAsync(long connection, params MemcachedCommand[] commands) => (await GuardAsync(commands, connection))?.Answers;
-
-    /// <summary>Whether it answers. What it answers wrongly is no reason to go on without it.</summary>
-    /// <exception cref="DependencyUnavailableException">Something answers there that is no memcached with the meta protocol.</exception>
-    public async Task<bool> IsThereAsync()
-    {
-        try
-        {
-            await AskAsync(Hello);
-            return true;
-        }
-        catch (DependencyUnavailableException e) when (e.InnerException is not InvalidDataException)
-        {
-            return false;
-        }
-    }
 
     public async ValueTask DisposeAsync()
     {

@@ -29,13 +29,13 @@ internal sealed partial class MemcachedStore : ISharedStore
     public long TooLarge => Interlocked.Read(ref tooLarge);
 
     /// <summary>A server that is away is no reason not to start: it may forget everything anyway.</summary>
-    /// <exception cref="DependencyUnavailableException">Something else than memcached answers there, or one that is too old.</exception>
+    /// <exception cref="DependencyUnavailableException">Something else than memcached answers there, or one that cannot be used.</exception>
     public static async Task<MemcachedStore> OpenAsync(MemcachedServers servers, TimeSpan callTimeMax, TimeProvider time, ILogger log)
     {
         var store = new MemcachedStore(servers, callTimeMax, time, log);
         try
         {
-            await Task.WhenAll(store.links.Select(link => link.IsThereAsync()));
+            await Task.WhenAll(store.links.Select(TryAsync));
             return store;
         }
         catch
@@ -112,12 +112,26 @@ internal sealed partial class MemcachedStore : ISharedStore
         return [.. answers.Select(answer => answer.Value)];
     }
 
+    private static async Task TryAsync(MemcachedLink link)
+    {
+        try
+        {
+            var (answer, connection) = await link.AskAsync(Take("{sluice:start}", TimeSpan.FromSeconds(1)));
+            TakenFrom(answer, connection);
+        }
+        catch (DependencyUnavailableException e) when (e.InnerException is not (null or InvalidDataException))
+        {
+            // Away, which the link has logged.
+        }
+    }
+
     private static MemcachedCommand Take(string key, TimeSpan leaseAge) => new($"mg {MemcachedServers.KeyOf(key)} v c N{Seconds(leaseAge)}");
 
     private static Taken TakenFrom(MemcachedAnswer answer, long connection)
     {
         Demand([answer], "VA");
-        return new(answer.Flag('W') is null ? answer.Value : null, $"{connection}:{answer.Flag('c') ?? throw Refused(answer)}");
+        return answer.Flag('c') is { } cas and not "0" ? new(answer.Flag('W') is null ? answer.Value : null, $"{connection}:{cas}")
+            : throw new DependencyUnavailableException("memcached", "it does not number its items, and without that an old answer could be kept: start it without -C (--disable-cas).");
     }
 
     private static (long Connection, string Cas) Parse(string lease) => lease.Split(':') is [var connection, var cas] ? (long.Parse(connection, CultureInfo.InvariantCulture), cas) : throw new FormatException(lease);

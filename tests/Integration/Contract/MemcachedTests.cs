@@ -99,14 +99,17 @@ public sealed class MemcachedTests
     {
         await using var server = await MemcachedServer.StartAsync();
         await using var store = await OpenAsync(server.Connection, TimeSpan.FromMilliseconds(200));
-        await store.TakeAsync("{k}", Minute);
+        var before = await store.TakeAsync("{k}", Minute);
         server.Process.Stop();
         await Eventually.TrueAsync(() => server.Process.IsFrozenAsync(), "it hangs");
         var refused = await Assert.ThrowsAsync<DependencyUnavailableException>(() => store.TakeAsync("{other}", Minute));
         Assert.Equal("memcached", refused.Dependency);
         server.Process.Continue();
-        await Eventually.TrueAsync(async () => await TryAsync(() => store.DropAsync(["{k}"])), "it is back");
-        Assert.Null((await store.TakeAsync("{k}", Minute)).Bytes);
+        await Eventually.TrueAsync(async () => await TryAsync(() => store.FindAsync(["{k}"])), "it is back");
+
+        // Over another connection, so the lease is worth nothing, though it is the same server.
+        Assert.False(await store.KeepAsync("{k}", before.Lease, new CachedAnswer(1, [1]), Minute));
+        Assert.Empty((await store.TakeAsync("{k}", Minute)).Bytes!);
     }
 
     // Thousands at once go over one connection; each gets the answer to its own question.
@@ -147,7 +150,7 @@ public sealed class MemcachedTests
             if (answer.Length > 0)
             {
                 await peer.GetStream().WriteAsync(Encoding.ASCII.GetBytes(answer == "+" ? new string('+', 3_000) : answer), TestContext.Current.CancellationToken);
-                await connection.Ended;
+                await connection.Ended.WaitAsync(Minute, TestContext.Current.CancellationToken);
             }
             else
             {
@@ -157,7 +160,7 @@ public sealed class MemcachedTests
             Assert.True(await Record.ExceptionAsync(() => asked) is IOException or InvalidDataException);
         }
 
-        await connection.Ended;
+        await connection.Ended.WaitAsync(Minute, TestContext.Current.CancellationToken);
         Assert.False(connection.IsUp);
         Assert.Contains(says, connection.Failure, StringComparison.Ordinal);
         Assert.Contains(says, (await Record.ExceptionAsync(() => connection.AskAsync([new("mg d")])))!.Message, StringComparison.Ordinal);
@@ -169,6 +172,12 @@ public sealed class MemcachedTests
         await using var redis = await RedisServer.StartAsync();
         var refused = await Assert.ThrowsAsync<DependencyUnavailableException>(() => OpenAsync($"memcached://{redis.Connection}"));
         Assert.Contains("memcached 1.6", refused.Message, StringComparison.Ordinal);
+
+        // Without numbers every lease would be as good as every other.
+        await using var unnumbered = await MemcachedServer.StartAsync("-C");
+        refused = await Assert.ThrowsAsync<DependencyUnavailableException>(() => OpenAsync(unnumbered.Connection));
+        Assert.Contains("without -C", refused.Message, StringComparison.Ordinal);
+
         await using var away = await OpenAsync($"memcached://127.0.0.1:{FreePort.Next()}");
         await Assert.ThrowsAsync<DependencyUnavailableException>(() => away.TakeAsync("{k}", Minute));
     }

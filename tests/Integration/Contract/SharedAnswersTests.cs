@@ -271,5 +271,21 @@ public sealed class SharedAnswersInRedisTests(RedisEngine engine) : SharedAnswer
 
 public sealed class SharedAnswersInMemcachedTests(MemcachedEngine engine) : SharedAnswersTests(engine), IClassFixture<MemcachedEngine>
 {
+    // Nodes tell each other through Redis, whatever has become of what they share.
+    [Fact]
+    public async Task Change_MadeWhileWhatIsSharedIsAway_IsHeardByTheOtherNode()
+    {
+        await using var mortal = NewEngine();
+        await mortal.InitializeAsync();
+        var key = CacheKey.Shared("fact", "heard");
+        await mortal.One.ChangeAsync(key);
+        Assert.Equal(1, await mortal.Other.SeeAsync(key));
+        await mortal.KillAsync();
+        await mortal.One.ChangeAsync(key);
+        await mortal.One.Changes.TellAsync([key]);
+        Assert.Equal(2, await mortal.One.SeeAsync(key));
+        await Eventually.TrueAsync(async () => await mortal.Other.SeeAsync(key) == 2, "the other node has heard of it");
+    }
+
     protected override SharedEngine NewEngine() => new MemcachedEngine();
 }
