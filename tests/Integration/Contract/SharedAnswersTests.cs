@@ -236,6 +236,19 @@ public abstract class SharedAnswersTests(SharedEngine engine)
         }
     }
 
+    [Fact]
+    public async Task Answer_ThatIsTooOld_IsThereNoMore()
+    {
+        var (shared, ends) = await engine.OpenSharedAsync();
+        var (_, lease) = await shared.TakeAsync("{brief}");
+        Assert.True(await shared.KeepAsync("{brief}", lease!, new CachedAnswer(1, [1]), TimeSpan.FromMilliseconds(100)));
+        await Eventually.TrueAsync(async () => (await shared.FindAsync(["{brief}"]))[0] is null, "it is over", atMost: TimeSpan.FromSeconds(30));
+        foreach (var end in ends)
+        {
+            await end.DisposeAsync();
+        }
+    }
+
     [Theory]
     [InlineData("{spaces} and\ttabs")]
     [InlineData("{\u2615}:\u540d\u524d")]
