@@ -24,7 +24,7 @@ public abstract class SharedEngine : IAsyncLifetime
     internal CacheNode Other { get; private set; } = null!;
 
     // So long that a test never waits for its end: what is shown anew was dropped, not forgotten.
-    internal CacheOptions Long => new() { Connection = Connection, ProcessAge = TimeSpan.FromMinutes(1), SharedAge = TimeSpan.FromHours(1), AbsentAge = TimeSpan.FromMinutes(1), CallTimeMax = TimeSpan.FromSeconds(20) };
+    internal CacheOptions Long => new() { Connection = Connection, ProcessAge = TimeSpan.FromHours(1), SharedAge = TimeSpan.FromHours(1), AbsentAge = TimeSpan.FromMinutes(1), CallTimeMax = TimeSpan.FromSeconds(20) };
 
     public async ValueTask InitializeAsync()
     {
