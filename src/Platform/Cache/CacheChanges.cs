@@ -74,10 +74,25 @@ public sealed partial class CacheChanges(Database database, CacheTiers tiers, Ti
         FaultPoints.Reach("change.committed");
         try
         {
-            if (tiers.Shared is { } shared)
+            DependencyUnavailableException? undropped = null;
+            try
             {
-                await shared.DropAsync([.. keys.Select(key => key.Name)]);
-                await Task.WhenAll(keys.Where(key => !key.IsPrivate).Select(key => shared.Redis.GuardAsync(Channel, db => db.PublishAsync(RedisChannel.Literal(Channel), key.Name))));
+                await (tiers.Shared?.DropAsync([.. keys.Select(key => key.Name)]) ?? Task.CompletedTask);
+            }
+            catch (DependencyUnavailableException e) when (!tiers.SharedIsTelling)
+            {
+                // One memcached of several may be away for hours: the others' keys are dropped, and all nodes hear of all of them now. It is told again until it went.
+                undropped = e;
+            }
+
+            if (tiers.Telling is { } telling)
+            {
+                await Task.WhenAll(keys.Where(key => !key.IsPrivate).Select(key => telling.GuardAsync(Channel, db => db.PublishAsync(RedisChannel.Literal(Channel), key.Name))));
+            }
+
+            if (undropped is not null)
+            {
+                throw undropped;
             }
         }
         finally
@@ -122,18 +137,18 @@ public sealed partial class CacheChanges(Database database, CacheTiers tiers, Ti
     // After a failover it is another server that tells; what was told meanwhile nobody heard.
     private async Task ListenAsync()
     {
-        if (tiers.Shared is not { } shared)
+        if (tiers.Telling is not { } telling)
         {
             return;
         }
 
-        var subscriber = shared.Redis.DbOf(Channel).Multiplexer.GetSubscriber();
+        var subscriber = telling.DbOf(Channel).Multiplexer.GetSubscriber();
         if (ReferenceEquals(subscriber.Multiplexer, hearing?.Multiplexer))
         {
             return;
         }
 
-        await shared.Redis.GuardAsync(Channel, async _ =>
+        await telling.GuardAsync(Channel, async _ =>
         {
             await subscriber.SubscribeAsync(RedisChannel.Literal(Channel), (_, key) => cache.Hear(key.ToString()));
             return true;

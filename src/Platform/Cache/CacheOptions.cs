@@ -7,9 +7,13 @@ public sealed class CacheOptions
 {
     /// <summary>
     /// Where nodes share what they have read. Empty: in the Redis of <c>Redis:Connection</c> (embedded: nowhere, the one process is everybody). <c>none</c>: nowhere, each node asks SQL by itself.
-    /// Otherwise the connection string of another Redis, written like <c>Redis:Connection</c>: one that may forget (<c>maxmemory-policy allkeys-lru</c>, no append-only file) takes this work from the one that sells.
+    /// Otherwise a server that may forget, which takes this work from the Redis that sells: the connection string of another Redis, written like <c>Redis:Connection</c> (<c>maxmemory-policy allkeys-lru</c>, no append-only file);
+    /// <c>memcached://host:port,host:port</c>, 1 – 64 servers of memcached 1.6 or later, the same on every node, no password and no TLS; or <c>mongodb://…</c> as MongoDB.Driver reads it (database <c>sluice</c> unless it names one), not tested against a server yet.
     /// </summary>
-    [RedisElsewhere] public string Connection { get; init; } = "";
+    [SharedElsewhere] public string Connection { get; init; } = "";
+
+    /// <summary>How long one call to a server of the cache's own (<c>Cache:Connection</c>), and connecting to it, may take before SQL is asked instead, 100 ms – 30 s.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.1", "00:00:30")] public TimeSpan CallTimeMax { get; init; } = TimeSpan.FromSeconds(2);
 
     /// <summary>How long a node shows from its own memory what all users see alike, 100 ms – 1 min. So long at most a node that is cut off from the others shows what has changed meanwhile.</summary>
     [Range(typeof(TimeSpan), "00:00:00.1", "00:01:00")] public TimeSpan ProcessAge { get; init; } = TimeSpan.FromSeconds(2);
@@ -33,13 +37,16 @@ public sealed class CacheOptions
     [Range(1, 1_000_000)] public int HotReadsMin { get; init; } = 100;
 }
 
-/// <summary>Empty, <c>none</c>, or a Redis that is not in this process.</summary>
+/// <summary>Empty, <c>none</c>, or servers that are not in this process.</summary>
 [AttributeUsage(AttributeTargets.Property)]
-internal sealed class RedisElsewhereAttribute() : ValidationAttribute("leave it empty, write 'none', or what Redis:Connection takes except 'embedded'")
+internal sealed class SharedElsewhereAttribute() : ValidationAttribute(
+    "leave it empty, or write 'none', what Redis:Connection takes except 'embedded', memcached://host:port,host:port (1-64 different servers, no user, no path), or mongodb://… as its driver reads it")
 {
     private static readonly Redis.RedisConnectionStringAttribute Connection = new();
 
-    public override bool IsValid(object? value) =>
-        value is string text && (text.Length == 0 || text.Equals("none", StringComparison.OrdinalIgnoreCase) ||
-            (!text.Equals(Redis.RedisOptions.Embedded, StringComparison.OrdinalIgnoreCase) && Connection.IsValid(text)));
+    public override bool IsValid(object? value) => value is string text && (text.Length == 0 || text.Equals("none", StringComparison.OrdinalIgnoreCase) || IsElsewhere(text));
+
+    private static bool IsElsewhere(string text) => text.StartsWith(MemcachedServers.Scheme, StringComparison.OrdinalIgnoreCase) ? MemcachedServers.TryParse(text) is not null
+        : text.StartsWith(MongoStore.Scheme, StringComparison.OrdinalIgnoreCase) ? MongoStore.IsConnection(text)
+        : !text.Contains("://", StringComparison.Ordinal) && !text.Equals(Redis.RedisOptions.Embedded, StringComparison.OrdinalIgnoreCase) && Connection.IsValid(text);
 }

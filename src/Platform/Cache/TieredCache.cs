@@ -18,7 +18,7 @@ public sealed class TieredCache : IDisposable
 
     private const int TriesMax = 3;
 
-    // Keys of which it is remembered what was shown straight from SQL; while Redis is away that is every key.
+    // Keys of which it is remembered what was shown straight from SQL; while what nodes share is away that is every key.
     private const int AheadMax = 50_000;
 
     private static readonly TimeSpan AbsentGrace = TimeSpan.FromSeconds(1);
@@ -71,6 +71,7 @@ public sealed class TieredCache : IDisposable
         reads = meter.CreateCounter<long>("sluice_cache_reads", description: "Answers, by the tier they came from: process, shared, sql, version (unchanged, nothing loaded)");
         bytes = meter.CreateCounter<long>("sluice_cache_bytes", unit: "By", description: "JSON bytes of these answers");
         failures = meter.CreateCounter<long>("sluice_cache_shared_failures", description: "Times that what nodes share could not be asked");
+        meter.CreateObservableCounter("sluice_cache_shared_too_large", () => tiers.Shared?.TooLarge ?? 0, description: "Answers that nodes do not share because the engine takes none of that size");
         age = meter.CreateHistogram<double>("sluice_cache_age_seconds", unit: "s", description: "How long ago an answer from memory was read");
         meter.CreateObservableGauge("sluice_cache_process_bytes", () => memory.GetCurrentStatistics()?.CurrentEstimatedSize ?? 0, unit: "By", description: "Memory for answers");
     }

@@ -3,11 +3,10 @@ using Sluice.Platform.Cache;
 using Sluice.Platform.Hosting;
 using Sluice.Platform.Sql;
 using Sluice.Tests.Integration.Servers;
-using StackExchange.Redis;
 
 namespace Sluice.Tests.Integration.Contract;
 
-/// <summary>Two nodes and a real Redis between them: SQL is asked once, and nobody sees an older answer after a newer one.</summary>
+/// <summary>Two nodes and a real Redis between them: what a node does by itself, and what it says to the others. What must hold on every engine that nodes share answers in is in <see cref="SharedAnswersTests"/>.</summary>
 public sealed class TieredCacheTests : IAsyncLifetime
 {
     // So long that a test never waits for its end: what is shown anew was dropped, not forgotten.
@@ -33,34 +32,6 @@ public sealed class TieredCacheTests : IAsyncLifetime
         database.Dispose();
         await server.DisposeAsync();
         folder.Dispose();
-    }
-
-    [Theory]
-    [InlineData(true)]
-    [InlineData(false)]
-    public async Task ColdKey_AskedByTenThousandAtOnce_IsReadOncePerNodeAtMost(bool exists)
-    {
-        var key = CacheKey.Shared("fact", "cold");
-        if (exists)
-        {
-            await one.ChangeAsync(key);
-        }
-
-        var seen = await Task.WhenAll(Enumerable.Range(0, 10_000).Select(i => Task.Run(() => (i % 2 == 0 ? one : other).SeeAsync(key))));
-        Assert.All(seen, version => Assert.Equal(exists ? 1 : null, version));
-        Assert.InRange(one.Loads, 0, 1);
-        Assert.InRange(other.Loads, 0, 1);
-        Assert.InRange(one.Loads + other.Loads, 1, 2);
-    }
-
-    [Fact]
-    public async Task PrivateKey_AskedByManyAtOnce_IsReadOncePerNodeAtMost()
-    {
-        var key = CacheKey.OfUser("u-1", "fact");
-        await one.ChangeAsync(key);
-        Assert.All(await Task.WhenAll(Enumerable.Range(0, 1_000).Select(i => (i % 2 == 0 ? one : other).SeeAsync(key))), version => Assert.Equal(1, version));
-        Assert.InRange(one.Loads, 0, 1);
-        Assert.InRange(other.Loads, 0, 1);
     }
 
     [Fact]
@@ -100,57 +71,6 @@ public sealed class TieredCacheTests : IAsyncLifetime
             select $"{name} {command.Value.Split(',')[0]["calls=".Length..]}";
     }
 
-    [Theory]
-    [InlineData(true)]
-    [InlineData(false)]
-    public async Task Change_ThatWasTold_IsSeenThroughEveryNode(bool isPrivate)
-    {
-        var key = isPrivate ? CacheKey.OfUser("u-2", "fact") : CacheKey.Shared("fact", "told");
-        Assert.Null(await one.SeeAsync(key));
-        Assert.Null(await other.SeeAsync(key));
-        for (var version = 1; version <= 20; version++)
-        {
-            await one.ChangeAsync(key);
-            await one.Changes.TellAsync([key]);
-            Assert.Equal(version, await one.SeeAsync(key));
-
-            // What is private is seen at once. What is everybody's when the other node has heard of it.
-            if (isPrivate)
-            {
-                Assert.Equal(version, await other.SeeAsync(key));
-            }
-
-            await Eventually.TrueAsync(async () => await other.SeeAsync(key) == version, "the other node shows the change");
-        }
-    }
-
-    [Theory]
-    [InlineData(true)]
-    [InlineData(false)]
-    public async Task Read_DuringWhichSomethingChanged_IsNotKept(bool isPrivate)
-    {
-        var key = isPrivate ? CacheKey.OfUser("u-3", "fact") : CacheKey.Shared("fact", "in-flight");
-        await one.ChangeAsync(key);
-        var (reading, changed) = (new TaskCompletionSource(), new TaskCompletionSource());
-        one.Between = () =>
-        {
-            reading.TrySetResult();
-            return changed.Task;
-        };
-        var old = one.SeeAsync(key);
-        await reading.Task;
-        var before = TimeProvider.System.GetTimestamp();
-        await other.ChangeAsync(key);
-        await other.Changes.TellAsync([key]);
-        await Eventually.TrueAsync(() => Task.FromResult(isPrivate || one.Cache.IsOutdated(key, before)), "the reading node has heard of it");
-        changed.SetResult();
-        await old;
-        one.Between = () => Task.CompletedTask;
-
-        Assert.Equal(2, await other.SeeAsync(key));
-        Assert.Equal(2, await one.SeeAsync(key));
-    }
-
     [Fact]
     public async Task Change_WhoseMakerDiedBeforeTelling_IsToldByAnybody()
     {
@@ -171,71 +91,6 @@ public sealed class TieredCacheTests : IAsyncLifetime
             "rounds tell it, and forget the notes");
         Assert.Equal(2, await other.SeeAsync(key));
         await Eventually.TrueAsync(async () => await one.SeeAsync(key) == 2, "the other node has heard of it");
-    }
-
-    // Each reader stays at one node and notes what it sees; writers change and tell through either node.
-    [Fact]
-    public async Task RandomInterleavings_OfReadersAndWriters_NeverShowAnOlderAnswerAfterANewerOne()
-    {
-        CacheKey[] keys = [.. Enumerable.Range(0, 4).Select(i => i % 2 == 0 ? CacheKey.Shared("fact", $"mix-{i}") : CacheKey.OfUser($"mix-{i}", "fact"))];
-        foreach (var node in new[] { one, other })
-        {
-            node.Between = () => Random.Shared.Next(3) == 0 ? Task.Delay(TimeSpan.FromMilliseconds(Random.Shared.Next(3)), TimeProvider.System) : Task.CompletedTask;
-        }
-
-        var done = false;
-        var readers = Enumerable.Range(0, 16).Select(i => Task.Run(async () =>
-        {
-            var (node, key, newest, looks) = (i % 2 == 0 ? one : other, keys[i / 2 % keys.Length], 0L, 0);
-            while (!Volatile.Read(ref done) || looks < 50)
-            {
-                var seen = await node.SeeAsync(key) ?? 0;
-                Assert.True(seen >= newest, $"{key.Name}: {seen} after {newest}");
-                (newest, looks) = (seen, looks + 1);
-                await Task.Delay(TimeSpan.FromMilliseconds(1), TimeProvider.System);
-            }
-        })).ToList();
-        await Task.WhenAll(Enumerable.Range(0, 4).Select(i => Task.Run(async () =>
-        {
-            for (var n = 0; n < 60; n++)
-            {
-                var (node, key) = ((i + n) % 2 == 0 ? one : other, keys[(i + (n / 7)) % keys.Length]);
-                var version = await node.ChangeAsync(key);
-                await node.Changes.TellAsync([key]);
-
-                // Who made the change and was told so sees it, or a newer one: through the own node always, through the other one what is private.
-                Assert.True(await node.SeeAsync(key) >= version);
-                Assert.True(!key.IsPrivate || await (node == one ? other : one).SeeAsync(key) >= version);
-            }
-        })));
-        Volatile.Write(ref done, true);
-        await Task.WhenAll(readers);
-
-        foreach (var key in keys)
-        {
-            var last = await database.ReadAsync(connection => connection.QuerySingleAsync<long>("SELECT version FROM facts WHERE name = @Name", new { key.Name }));
-            await Eventually.TrueAsync(async () => await one.SeeAsync(key) == last && await other.SeeAsync(key) == last, "both nodes show the last state");
-        }
-    }
-
-    [Fact]
-    public async Task Answer_StraightFromSql_IsNotFollowedByAnOlderOneThatNodesShare()
-    {
-        var key = CacheKey.Shared("fact", "straight");
-        await using var redis = await ConnectionMultiplexer.ConnectAsync(server.Connection);
-        await one.ChangeAsync(key);
-        Assert.Equal(1, await other.SeeAsync(key));
-        var before = await redis.GetDatabase().StringGetDeleteAsync(key.Name);
-
-        // A change is committed and not told yet. While this node reads it, its lease runs out, and another node that had read before puts there what it has.
-        await one.ChangeAsync(key);
-        one.Between = () => redis.GetDatabase().StringSetAsync(key.Name, before);
-        Assert.Equal(2, await one.SeeAsync(key));
-        one.Between = () => Task.CompletedTask;
-
-        // Its memory is no help: it counts as changed.
-        one.Cache.HearAll();
-        Assert.Equal(2, await one.SeeAsync(key));
     }
 
     [Fact]
@@ -334,41 +189,6 @@ public sealed class TieredCacheTests : IAsyncLifetime
             },
             "it is too old, and SQL was asked in vain");
         await Assert.ThrowsAsync<DependencyUnavailableException>(() => node.SeeAsync(unseen));
-    }
-
-    [Fact]
-    public async Task RedisKilled_ReadsGoOnWithFewQuestionsToSql_AndAreSharedAgainAfterwards()
-    {
-        await using var small = await CacheNode.OpenAsync(server.Connection, database, folder.Path, new CacheOptions { ProcessAge = TimeSpan.FromMinutes(1), LoadsAtOnceMax = 2 });
-        CacheKey[] keys = [.. Enumerable.Range(0, 10).Select(i => CacheKey.Shared("fact", $"away-{i}"))];
-        foreach (var key in keys)
-        {
-            await one.ChangeAsync(key);
-        }
-
-        await server.KillAsync();
-        var (atOnce, peak) = (0, 0);
-        small.Between = async () =>
-        {
-            peak = Math.Max(peak, Interlocked.Increment(ref atOnce));
-            await Task.Delay(TimeSpan.FromMilliseconds(5), TimeProvider.System);
-            Interlocked.Decrement(ref atOnce);
-        };
-        var seen = await Task.WhenAll(Enumerable.Range(0, 1_000).Select(i => Task.Run(() => small.SeeAsync(keys[i % keys.Length]))));
-        Assert.All(seen, version => Assert.Equal(1, version));
-        Assert.Equal(keys.Length, small.Loads);
-        Assert.InRange(peak, 1, 2);
-
-        await server.BeginAsync();
-        await Eventually.TrueAsync(
-            async () =>
-            {
-                var fresh = CacheKey.Shared("fact", $"back-{Guid.NewGuid():N}");
-                await one.ChangeAsync(fresh);
-                var before = other.Loads;
-                return await one.SeeAsync(fresh) == 1 && await other.SeeAsync(fresh) == 1 && other.Loads == before;
-            },
-            "what one node has read the other one need not read");
     }
 
     [Fact]

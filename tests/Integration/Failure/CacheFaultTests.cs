@@ -10,14 +10,18 @@ public sealed class CacheFaultTests
 
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
-    [Fact]
-    public async Task Node_KilledBetweenAChangeAndTelling_TheOtherShowsTheChange()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Node_KilledBetweenAChangeAndTelling_TheOtherShowsTheChange(bool inMemcached)
     {
         using var folder = new TempFolder();
         await using var redis = await RedisServer.StartAsync();
-        string[] settings = [.. KeptForLong, $"Redis:Connection={redis.Connection}"];
+        await using var memcached = inMemcached ? await MemcachedServer.StartAsync() : null;
+        string[] settings = [.. KeptForLong, $"Redis:Connection={redis.Connection}", $"Cache:Connection={memcached?.Connection}"];
         await using var other = await SluiceServer.StartAsync([.. settings, "NodeId=2"], folder.Path);
         await using var dying = await SluiceServer.StartAsync([.. settings, "NodeId=1", "Roles=Api"], folder.Path, Drills.Fault("change.committed", "kill", 1));
+        Assert.Equal(inMemcached, other.Process.Output.Contains($"cache: memcached at 127.0.0.1:{memcached?.Port}", StringComparison.Ordinal));
         Assert.Equal(404, (await ProductAsync(other)).Status);
         await Assert.ThrowsAsync<HttpRequestException>(() => dying.ServerPutAsync("/v1/products/kettle", new JsonObject { ["title"] = "Kettle" }));
         await dying.Process.WaitAsync(Patience);
