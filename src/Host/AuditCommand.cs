@@ -61,7 +61,7 @@ internal static class AuditCommand
         {
             var audit = node.App.Services.GetRequiredService<PoolAudit>();
             var results = new List<AuditResult>();
-            foreach (var pool in await node.App.Services.GetRequiredService<PoolStore>().ListAsync(poolsMax: 10_000))
+            foreach (var pool in await node.App.Services.GetRequiredService<PoolStore>().ListAsync(poolsMax: int.MaxValue))
             {
                 results.Add(await SettledAsync(async () => (await audit.RunAsync(pool.Id))!, cancel));
             }

@@ -58,8 +58,19 @@ internal sealed class ShopClient : IDisposable
         return ((int)response.StatusCode, response.Headers.RetryAfter?.Delta, text.StartsWith('{') ? JsonNode.Parse(text)! : new JsonObject());
     }
 
-    public async Task<IReadOnlyList<string>> PoolIdsAsync(CancellationToken cancel) =>
-        [.. (await SendAsync(HttpMethod.Get, "/v1/pools", null, cancel))["items"]!.AsArray().Select(item => (string)item!["id"]!)];
+    /// <summary>Every pool, newest first.</summary>
+    public async Task<IReadOnlyList<string>> PoolIdsAsync(CancellationToken cancel)
+    {
+        var ids = new List<string>();
+        for (string? cursor = ""; cursor is not null;)
+        {
+            var page = await SendAsync(HttpMethod.Get, cursor.Length == 0 ? "/v1/pools" : $"/v1/pools?cursor={cursor}", null, cancel);
+            ids.AddRange(page["items"]!.AsArray().Select(item => (string)item!["id"]!));
+            cursor = (string?)page["nextCursor"];
+        }
+
+        return ids;
+    }
 
     public async Task<SignedCertificate> CertificateAsync(string poolId, CancellationToken cancel) =>
         System.Text.Json.JsonSerializer.Deserialize(await SendAsync(HttpMethod.Get, $"/v1/pools/{poolId}/certificate", null, cancel), CertificateJson.Default.SignedCertificate)!;

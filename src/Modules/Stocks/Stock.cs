@@ -34,7 +34,7 @@ internal sealed class Stock(Database database, PoolStore pools, LeftUnits leftUn
     /// <summary>The kind of pool that a product's stock is.</summary>
     public const string Kind = "stock";
 
-    // Which pool a product's stock is never changes. Both bounded by the stocks that exist.
+    // Which pool a product's stock is never changes. Bounded by the stocks that exist, and by the products.
     private readonly ConcurrentDictionary<string, long> poolOf = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, Snapshot<StockView>> shown = new(StringComparer.Ordinal);
 
@@ -50,10 +50,9 @@ internal sealed class Stock(Database database, PoolStore pools, LeftUnits leftUn
         return found is { } poolId ? poolOf.GetOrAdd(sku, poolId) : null;
     }
 
-    /// <summary>What to show of a product's stock.</summary>
-    public async ValueTask<StockView> ShowAsync(string sku) => await PoolOfAsync(sku) is { } poolId
-        ? await shown.GetOrAdd(sku, _ => new(() => LoadAsync(sku, poolId), options.BoardAge, time)).GetAsync()
-        : new StockView(sku, null, "none", 0, 0, SoldOut: true, options.UnitsPerOrderMax, Timeout, 0);
+    /// <summary>What to show of a product's stock, also that it has none: one reading for everybody who looks.</summary>
+    /// <param name="sku">Of a product that there is: for each that was ever asked for something is kept.</param>
+    public ValueTask<StockView> ShowAsync(string sku) => shown.GetOrAdd(sku, _ => new(() => LoadAsync(sku), options.BoardAge, time)).GetAsync();
 
     /// <summary>Something changed through this node: the next look sees it.</summary>
     public void Invalidate(string sku)
@@ -66,8 +65,13 @@ internal sealed class Stock(Database database, PoolStore pools, LeftUnits leftUn
 
     private string Timeout => System.Xml.XmlConvert.ToString(options.PaymentTimeout);
 
-    private async Task<StockView> LoadAsync(string sku, long poolId)
+    private async Task<StockView> LoadAsync(string sku)
     {
+        if (await PoolOfAsync(sku) is not { } poolId)
+        {
+            return new StockView(sku, null, "none", 0, 0, SoldOut: true, options.UnitsPerOrderMax, Timeout, 0);
+        }
+
         var lanes = await pools.LanesAsync([poolId]);
         var pool = lanes[poolId].Single();
         var left = (await leftUnits.ReadAsync(lanes))[poolId];

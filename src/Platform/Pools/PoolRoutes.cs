@@ -38,7 +38,7 @@ public sealed record Moved(int Count);
 /// <summary>The routes of pools: certificates for everybody, the inside for the shop's servers.</summary>
 public static class PoolRoutes
 {
-    public const int LookupIdsMax = 1_000, PoolsMax = 10_000;
+    public const int LookupIdsMax = 1_000, PoolsMax = 1_000;
 
     private const int LettersMax = 100;
 
@@ -48,7 +48,8 @@ public static class PoolRoutes
             .WithSummary("The pool's certificate, signed").Produces<SignedCertificate>().Refuses(421, "other-node");
         routes.MapGet("/.well-known/sluice-keys", (Certificates certificates) => Results.Text(certificates.PublicKeys().ToJsonString(), "application/jwk-set+json"))
             .For(AccessRule.Public).WithTags("Proof").WithSummary("The public keys that certificates are signed with (JWK set)").WithoutEngines();
-        routes.MapGet("/v1/pools", ListAsync).For(AccessRule.Server).WithTags("Pools").WithSummary("Every pool, newest first").Produces<Page<PoolName>>();
+        routes.MapGet("/v1/pools", ListAsync).For(AccessRule.Server).WithTags("Pools").WithSummary($"Pools, newest first, {PoolsMax:N0} on a page").Produces<Page<PoolName>>()
+            .TakesQuery("cursor", "What nextCursor said.", "236126096028886144");
         routes.MapGet("/v1/pools/{id}", PoolAsync).For(AccessRule.Server).WithTags("Pools").WithSummary("A pool from the inside: units left, queue, dead letters").Produces<PoolView>();
         routes.MapPost("/v1/claims/lookup", LookupAsync).For(AccessRule.Server).WithTags("Pools").WithSummary("Up to 1,000 claims as SQL has them").Produces<Page<ClaimRowView>>();
         routes.MapGet("/v1/pools/{id}/dead-letters", DeadLettersAsync).For(AccessRule.Server).WithTags("Pools").WithSummary("Entries that could not be written, and why").Produces<Page<DeadLetterView>>();
@@ -62,9 +63,19 @@ public static class PoolRoutes
             ? Results.Json(certificate, CertificateJson.Default.SignedCertificate)
             : Problem.NotFound("pool");
 
-    private static async Task<IResult> ListAsync(PoolStore pools) => Results.Json(
-        new Page<PoolName>([.. (await pools.ListAsync(PoolsMax)).Select(pool => new PoolName(Names.Id(pool.Id), pool.Kind, pool.Title, PoolStore.GateName(pool.Gate)))], null),
-        PoolsJson.Default.PagePoolName);
+    private static async Task<IResult> ListAsync(HttpContext context, PoolStore pools)
+    {
+        var cursors = context.Request.Query["cursor"];
+        var before = long.MaxValue;
+        if (cursors.Count > 1 || (cursors.Count == 1 && !Names.TryId(cursors[0], out before)))
+        {
+            return Problem.Invalid("'cursor' is what 'nextCursor' said.");
+        }
+
+        var found = await pools.ListAsync(PoolsMax + 1, before);
+        List<PoolName> items = [.. found.Take(PoolsMax).Select(pool => new PoolName(Names.Id(pool.Id), pool.Kind, pool.Title, PoolStore.GateName(pool.Gate)))];
+        return Results.Json(new Page<PoolName>(items, found.Count > PoolsMax ? items[^1].Id : null), PoolsJson.Default.PagePoolName);
+    }
 
     private static async Task<IResult> PoolAsync(string id, PoolStore pools, RedisConnection redis, TimeProvider time)
     {

@@ -66,9 +66,10 @@ public sealed class PoolStore(Database database, RedisConnection redis, PoolRebu
     public async Task<ILookup<long, Pool>> LanesAsync(IReadOnlyCollection<long> poolIds) => (await database.ReadAsync(connection => connection.QueryAsync<Pool>(
         $"SELECT {Pool.Columns} FROM pools WHERE lanes = 1 AND (id IN @poolIds OR root_id IN @poolIds) ORDER BY id", new { poolIds = SqlList.Of(poolIds) }))).ToLookup(lane => lane.RootId ?? lane.Id);
 
-    /// <summary>Every pool, newest first, without their lanes.</summary>
-    public Task<IReadOnlyList<Pool>> ListAsync(int poolsMax) => database.ReadAsync<IReadOnlyList<Pool>>(async connection =>
-        [.. await connection.QueryAsync<Pool>($"SELECT {Pool.Columns} FROM pools WHERE root_id IS NULL ORDER BY id DESC LIMIT @poolsMax", new { poolsMax })]);
+    /// <summary>Pools, newest first, without their lanes.</summary>
+    /// <param name="before">Only those with a smaller id.</param>
+    public Task<IReadOnlyList<Pool>> ListAsync(int poolsMax, long before = long.MaxValue) => database.ReadAsync<IReadOnlyList<Pool>>(async connection =>
+        [.. await connection.QueryAsync<Pool>($"SELECT {Pool.Columns} FROM pools WHERE root_id IS NULL AND id < @before ORDER BY id DESC LIMIT @poolsMax", new { poolsMax, before })]);
 
     /// <summary>
     /// Sets the gate in the caller's transaction. Closed is for good.

@@ -21,6 +21,25 @@ public sealed class PoolStoreTests(Engines engines)
         Assert.Equal(ClaimOutcome.Paused, (await node.ClaimAsync(pool, "u-1")).Outcome);
     }
 
+    [Fact]
+    public async Task List_PageByPage_HasEachPoolOnceNewestFirst()
+    {
+        using var node = new PoolNode(await engines.OpenAsync(Engine.Garnet));
+        var made = new List<long>();
+        for (var i = 0; i < 5; i++)
+        {
+            made.Add(await node.OpenPoolAsync(units: 1, apply: false));
+        }
+
+        var walked = new List<long>();
+        for (var before = long.MaxValue; await node.Pools.ListAsync(poolsMax: 2, before) is { Count: > 0 } page; before = page[^1].Id)
+        {
+            walked.AddRange(page.Select(pool => pool.Id));
+        }
+
+        Assert.Equal(made.OrderDescending(), walked);
+    }
+
     // A rebuild that began before the change thaws the pool with the settings of before.
     [Fact]
     public async Task Apply_WhileAnotherProcessRebuilds_IsNotTakenForApplied()
