@@ -8,7 +8,7 @@ public sealed class CacheOptions
     /// <summary>
     /// Where nodes share what they have read. Empty: in the Redis of <c>Redis:Connection</c> (embedded: nowhere, the one process is everybody). <c>none</c>: nowhere, each node asks SQL by itself.
     /// Otherwise a server that may forget, which takes this work from the Redis that sells: the connection string of another Redis, written like <c>Redis:Connection</c> (<c>maxmemory-policy allkeys-lru</c>, no append-only file);
-    /// <c>memcached://host:port,host:port</c>, 1 – 64 servers of memcached 1.6 or later, the same on every node, no password and no TLS; or <c>mongodb://…</c> as MongoDB.Driver reads it (database <c>sluice</c> unless it names one), not tested against a server yet.
+    /// <c>memcached://host:port,host:port</c>, 1 – 64 servers of memcached 1.6 or later, the same on every node, no password, no TLS, no proxy in between; or <c>mongodb://…</c> as MongoDB.Driver reads it (database <c>sluice</c> unless it names one), not tested against a server yet.
     /// </summary>
     [SharedElsewhere] public string Connection { get; init; } = "";
 

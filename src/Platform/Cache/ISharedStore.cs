@@ -24,7 +24,7 @@ internal interface ISharedStore : IAsyncDisposable
     /// <inheritdoc cref="TakeAsync"/>
     Task<bool> KeepAsync(string key, string lease, CachedAnswer answer, TimeSpan age);
 
-    /// <summary>What is there of keys with one tag (in braces), leases and foreign bytes too; null for each that is not there. Nothing is put there.</summary>
+    /// <summary>The answers that are there, of keys with one tag (what is in braces); null for each that is not, and for leases. Nothing is put there.</summary>
     /// <inheritdoc cref="TakeAsync"/>
     Task<CachedAnswer?[]> FindAsync(string[] keys);
 

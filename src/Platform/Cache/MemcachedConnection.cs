@@ -187,7 +187,7 @@ internal sealed class MemcachedConnection
 
     private void Answer(MemcachedAnswer answer)
     {
-        if (answer.Code is not ("HD" or "VA" or "EN" or "NF" or "NS" or "EX" or "MN" or "SERVER_ERROR"))
+        if (answer.Code is not ("HD" or "VA" or "EN" or "NF" or "NS" or "EX" or "SERVER_ERROR"))
         {
             // Nobody knows what it made of the command, so nobody knows what its next answer is to.
             throw new InvalidDataException($"it answered '{answer.Code} {answer.Flags}'; the cache needs memcached 1.6 or later.");

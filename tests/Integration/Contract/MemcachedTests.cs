@@ -98,8 +98,9 @@ public sealed class MemcachedTests
     public async Task Server_ThatHangs_IsAwayAndThenBack()
     {
         await using var server = await MemcachedServer.StartAsync();
-        await using var store = await OpenAsync(server.Connection, TimeSpan.FromMilliseconds(200));
-        var before = await store.TakeAsync("{k}", Minute);
+        await using var store = await OpenAsync(server.Connection, TimeSpan.FromMilliseconds(500));
+        Taken before = default;
+        await Eventually.TrueAsync(async () => await TryAsync(async () => before = await store.TakeAsync("{k}", Minute)), "it answers");
         server.Process.Stop();
         await Eventually.TrueAsync(() => server.Process.IsFrozenAsync(), "it hangs");
         var refused = await Assert.ThrowsAsync<DependencyUnavailableException>(() => store.TakeAsync("{other}", Minute));

@@ -64,10 +64,13 @@ public abstract class SharedEngine : IAsyncLifetime
 
     public virtual async ValueTask DisposeAsync()
     {
-        await One.DisposeAsync();
-        await Other.DisposeAsync();
-        Database.Dispose();
-        await Redis.DisposeAsync();
+        // Where the start failed, some are not there; the servers that are must still end.
+        foreach (IAsyncDisposable? started in new IAsyncDisposable?[] { One, Other, Redis })
+        {
+            await (started?.DisposeAsync() ?? ValueTask.CompletedTask);
+        }
+
+        Database?.Dispose();
         folder.Dispose();
         GC.SuppressFinalize(this);
     }
