@@ -73,7 +73,7 @@ public sealed class AccountTests(Shop shop)
 
         await Expect(page.GetByRole(AriaRole.Heading, new() { Level = 1 })).ToHaveTextAsync("Browsed teapot");
         await Expect(page.Locator(".price-now")).ToHaveTextAsync("€49.00");
-        await Expect(page.Locator("#offer")).ToContainTextAsync("Not on sale right now");
+        await Expect(page.Locator("#offer")).ToContainTextAsync("In no sale right now");
         await ExpectNothingWrongAsync(visitor, "a product");
         await page.GotoAsync("/search?q=nothing-has-this-word");
         await Expect(page.GetByText("Nothing has all these words")).ToBeVisibleAsync();

@@ -67,7 +67,7 @@ internal sealed class S3Server : IAsyncDisposable
 
     public async Task<(string Text, string ContentType, string CacheControl, DateTime? Written)> GetAsync(string key)
     {
-        // This server puts content and checksum one after the other; who reads in between is told that they differ.
+        // This server puts content and checksum one after the other; who reads in between finds that they differ, or no checksum yet.
         for (var tries = 1; ; tries++)
         {
             try
@@ -76,7 +76,7 @@ internal sealed class S3Server : IAsyncDisposable
                 using var reader = new StreamReader(found.ResponseStream);
                 return (await reader.ReadToEndAsync(), found.Headers.ContentType, found.Headers.CacheControl, found.LastModified);
             }
-            catch (AmazonClientException e) when (tries < 50 && e.Message.Contains("hash", StringComparison.Ordinal))
+            catch (Exception e) when (tries < 50 && (e is AmazonClientException && e.Message.Contains("hash", StringComparison.Ordinal) || e is ArgumentOutOfRangeException { ParamName: "hex" }))
             {
                 await Task.Delay(TimeSpan.FromMilliseconds(20), TimeProvider.System);
             }
