@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json.Nodes;
 using Sluice.Modules.Catalog.Contracts;
 using Sluice.Platform.Http;
@@ -28,7 +29,7 @@ internal sealed class CatalogPages(ShopPages pages, SiteLook look)
             ["sku"] = product.Sku,
             ["text"] = product.Description,
             ["category"] = category is null ? null : Link(category),
-            ["images"] = product.Images.Select(image => (object)new Dictionary<string, object?>(StringComparer.Ordinal) { ["url"] = image.Url, ["alt"] = image.Alt ?? "", ["width"] = image.Width ?? 640, ["height"] = image.Height ?? 640 }).ToList(),
+            ["images"] = product.Images.Select(image => (object)new Dictionary<string, object?>(StringComparer.Ordinal) { ["url"] = image.Url, ["alt"] = image.Alt ?? "", ["width"] = image.Width ?? 640, ["height"] = image.Height ?? 640, ["srcset"] = SourceSet(image) }).ToList(),
             ["prices"] = product.Prices.OrderBy(price => price.Kind != "retail").Select(Price).ToList(),
             ["is_priced"] = product.Prices.Any(price => price.Kind == "retail"),
             ["attributes"] = product.Attributes.Select(attribute => (object)new Dictionary<string, object?>(StringComparer.Ordinal) { ["name"] = attribute.Name, ["value"] = attribute.Value }).ToList(),
@@ -71,8 +72,13 @@ internal sealed class CatalogPages(ShopPages pages, SiteLook look)
         ["url"] = $"/products/{product.Sku}",
         ["title"] = product.Title,
         ["image"] = product.ImageUrl ?? "/img/fallback.svg",
+        ["srcset"] = product.Images.Count > 0 ? SourceSet(product.Images[0]) : null,
         ["price"] = product.Prices.OrderBy(price => price.Kind != "retail").Select(Price).FirstOrDefault(),
     };
+
+    // All widths of a picture, for browsers to choose from; the picture itself is one of them where its width is known.
+    private static string? SourceSet(ProductImage image) => image.Sizes is not { Count: > 0 } sizes ? null : string.Join(
+        ", ", sizes.Append(new ImageSize(image.Url, image.Width)).Where(size => size.Width is not null).DistinctBy(size => size.Width).OrderBy(size => size.Width).Select(size => string.Create(CultureInfo.InvariantCulture, $"{size.Url} {size.Width}w")));
 
     private static object Price(ProductPrice price) => new Dictionary<string, object?>(StringComparer.Ordinal)
     {

@@ -1,5 +1,6 @@
 using System.ComponentModel.DataAnnotations;
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using Sluice.Platform.Http;
 
 namespace Sluice.Modules.Catalog;
@@ -11,7 +12,13 @@ public sealed record ProductPrice([property: Required] string? Currency, [proper
 
 /// <param name="Url">A path on this site, or an https address of a host that the setting <c>Catalog:ImageHosts</c> names.</param>
 /// <param name="Width">Pixels; with <paramref name="Height"/> a page can leave room for it.</param>
-public sealed record ProductImage([property: Required] string? Url, string? Alt, int? Width, int? Height);
+/// <param name="Sizes">The same picture in other widths, so that a phone need not load the large one; left out where there are none.</param>
+public sealed record ProductImage(
+    [property: Required] string? Url, string? Alt, int? Width, int? Height, [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] IReadOnlyList<ImageSize>? Sizes = null);
+
+/// <param name="Url">As of <see cref="ProductImage"/>.</param>
+/// <param name="Width">Pixels.</param>
+public sealed record ImageSize([property: Required] string? Url, [property: Required] int? Width);
 
 public sealed record ProductAttribute([property: Required] string? Name, [property: Required] string? Value);
 
@@ -43,7 +50,7 @@ public sealed record ProductView(
 /// <summary>A product as it is to be: checked, and in one form, so that two that say the same are equal.</summary>
 internal sealed record Product(string Sku, string Title, string? Description, string? ImageUrl, bool IsListed, ProductDetails Details)
 {
-    private const int ImagesMax = 12, PricesMax = 20, CategoriesMax = 10, AttributesMax = 50;
+    private const int ImagesMax = 12, SizesMax = 8, PricesMax = 20, CategoriesMax = 10, AttributesMax = 50;
     private const long CentsMax = 1_000_000_000_000;
 
     public string DetailsJson => JsonSerializer.Serialize(Details, CatalogJson.Default.ProductDetails);
@@ -61,6 +68,7 @@ internal sealed record Product(string Sku, string Title, string? Description, st
         Must("images", images.All(image => image is not null && IsImage(image.Url, options)), $"'url' {ImageRule}");
         Must("images", images.All(image => image?.Alt is null || Names.IsText(image.Alt, 200)), "'alt' has 1 to 200 characters");
         Must("images", images.All(image => image is null || (image.Width is null) == (image.Height is null) && image.Width is null or (>= 1 and <= 20_000) && image.Height is null or (>= 1 and <= 20_000)), "'width' and 'height' go together, 1 to 20,000 pixels each");
+        Must("images", images.All(image => image?.Sizes is null || (image.Sizes.Count <= SizesMax && image.Sizes.All(size => size is not null && IsImage(size.Url, options) && size.Width is >= 1 and <= 20_000) && image.Sizes.DistinctBy(size => size.Width).Count() == image.Sizes.Count)), $"'sizes' has at most {SizesMax}, each with a 'width' of its own (1 to 20,000 pixels) and a 'url' that {ImageRule}");
         Must("imageUrl", request.ImageUrl is null || images[0]?.Url == request.ImageUrl, "is the first of 'images', or is left out");
         var prices = (request.Prices ?? []).Select(price => price is null ? null : price with { Kind = price.Kind ?? "retail" }).ToList();
         Must("prices", prices.Count <= PricesMax, $"has at most {PricesMax}");

@@ -31,6 +31,21 @@ public sealed class CatalogTests(HttpShop shop)
     }
 
     [Fact]
+    public async Task Picture_InSeveralWidths_IsForTheBrowserToChooseFrom()
+    {
+        const string Sizes = """[{"url":"/img/mug.svg","width":640},{"url":"/img/lamp.svg","width":160}]""";
+        var body = $$"""{"title":"Wide","images":[{"url":"/img/kettle.svg","width":320,"height":320,"sizes":{{Sizes}}}]}""";
+        var made = await PutAsync(mark, body);
+
+        Assert.Equal(Sizes, made.Json["images"]![0]!["sizes"]!.ToJsonString());
+        Assert.Contains("srcset=\"/img/lamp.svg 160w, /img/kettle.svg 320w, /img/mug.svg 640w\" sizes=", (await shop.SendAsync(HttpMethod.Get, $"/products/{mark}", "public")).Text, StringComparison.Ordinal);
+        foreach (var wrong in new[] { """[{"url":"https://evil.example/a.svg","width":1}]""", """[{"url":"/a.svg"}]""", """[{"url":"/a.svg","width":0}]""", """[{"url":"/a.svg","width":5},{"url":"/b.svg","width":5}]""", $"[{string.Join(',', Enumerable.Range(1, 9).Select(width => $$"""{"url":"/a.svg","width":{{width}}}"""))}]" })
+        {
+            Assert.Equal("invalid-request", (await shop.SendAsync(HttpMethod.Put, $"/v1/products/{mark}", "server", body.Replace(Sizes, wrong, StringComparison.Ordinal))).Code);
+        }
+    }
+
+    [Fact]
     public async Task Product_ThatIsGone_IsNowhereAndComesBackWithAHigherVersion()
     {
         var first = (long)(await PutAsync(mark, $$"""{"title":"{{mark}} one"}""")).Json["version"]!;
