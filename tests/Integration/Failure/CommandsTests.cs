@@ -116,12 +116,12 @@ public sealed class CommandsTests(ITestOutputHelper output)
         });
         var runs = await Task.WhenAll(ImportAsync("--url", url, "--errors", link), ImportAsync("--url", url, "--errors", folder.Path), ImportAsync("--url", "localhost"));
         var strange = await ImportAsync("--url", url);
-        await answering;
 
         Assert.Equal([2, 2, 2, 3], runs.Append(strange).Select(run => run.Exit));
         Assert.Equal(["--errors", "--errors", "--url", "--url"], runs.Append(strange).Select(run => new[] { "--errors", "--url" }.First(option => run.Says.Contains(option, StringComparison.Ordinal))));
         Assert.All(runs.Append(strange), run => Assert.DoesNotContain("   at ", run.Says, StringComparison.Ordinal));
         Assert.Equal(Text, await File.ReadAllTextAsync(file));
+        await answering.WaitAsync(TimeSpan.FromSeconds(60));
 
         Task<(int Exit, string Text, string Says)> ImportAsync(params string[] more) => SluiceCommand.RunAsync(["import", file, "--api-key-file", key, .. more]);
     }
