@@ -43,8 +43,9 @@ internal static class ImportFile
     /// <param name="format"><c>csv</c>, <c>json</c> or <c>jsonl</c>.</param>
     /// <param name="separator">Between the fields of a CSV line; null: whichever of , ; and tab its first line has most.</param>
     /// <param name="currency">Of prices in rows that do not name one.</param>
+    /// <param name="rowsMax">Rows; a file of more ends there.</param>
     /// <exception cref="FileUnreadableException">Not this format, not text, or too long.</exception>
-    public static async IAsyncEnumerable<FileRow> ReadAsync(StreamReader reader, string format, char? separator, string? currency, [EnumeratorCancellation] CancellationToken cancel)
+    public static async IAsyncEnumerable<FileRow> ReadAsync(StreamReader reader, string format, char? separator, string? currency, [EnumeratorCancellation] CancellationToken cancel, int rowsMax = RowsMax)
     {
         var rows = format switch { "csv" => CsvAsync(reader, separator, currency), "json" => JsonAsync(reader), _ => LinesAsync(reader) };
         await using var each = rows.GetAsyncEnumerator(cancel);
@@ -70,9 +71,9 @@ internal static class ImportFile
                 throw new FileUnreadableException($"After row {count - 1:N0} the file cannot be read: {e.Message}");
             }
 
-            if (count > RowsMax)
+            if (count > rowsMax)
             {
-                throw new FileUnreadableException($"The file has more than {RowsMax:N0} rows. Cut it into several.");
+                throw new FileUnreadableException($"The file has more than {rowsMax:N0} rows. Cut it into several.");
             }
 
             ((BoundedStream)reader.BaseStream).RowEnded();
