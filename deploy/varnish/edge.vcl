@@ -31,8 +31,16 @@ acl purgers {
 }
 
 sub vcl_recv {
+  # What a caller says about himself is no word to go by, and these are ours.
   unset req.http.Proxy;
+  unset req.http.Forwarded;
+  unset req.http.X-Forwarded-Host;
+  set req.http.X-Forwarded-Proto = "http";
   set req.http.X-Forwarded-For = client.ip;
+  if (req.restarts == 0) {
+    unset req.http.X-Sluice-Edge;
+    unset req.http.X-Sluice-Retry-After;
+  }
 
   if (req.method == "PURGE") {
     if (client.ip !~ purgers) {
@@ -83,10 +91,22 @@ sub vcl_hit {
 
 sub vcl_miss {
   set req.http.X-Sluice-Edge = "MISS";
+
+  # The origin has just failed this request, and nothing is kept: it is not asked again, least of all when it has too much to do.
+  if (req.restarts > 0) {
+    return (synth(503, "Service Unavailable"));
+  }
 }
 
 sub vcl_pass {
   set req.http.X-Sluice-Edge = "BYPASS";
+}
+
+sub vcl_backend_fetch {
+  # What is everybody's is quickly made. Whoever waits for a claim says who he is, and has the backend's own time.
+  if (!bereq.uncacheable) {
+    set bereq.first_byte_timeout = 5s;
+  }
 }
 
 sub vcl_backend_response {
@@ -116,6 +136,7 @@ sub vcl_backend_response {
 sub vcl_deliver {
   # The origin failed, and there may be something that is too old for good days.
   if (resp.status >= 500 && req.restarts == 0 && (req.method == "GET" || req.method == "HEAD") && !req.http.Authorization && !req.http.X-Api-Key) {
+    set req.http.X-Sluice-Retry-After = resp.http.Retry-After;
     return (restart);
   }
   unset resp.http.X-Sluice-Path;
@@ -138,6 +159,18 @@ sub vcl_backend_error {
 }
 
 sub vcl_synth {
+  set resp.http.Cache-Control = "no-store";
+  if (resp.status == 503) {
+    set resp.http.Content-Type = "application/problem+json; charset=utf-8";
+    set resp.http.X-Edge = req.http.X-Sluice-Edge;
+    if (req.http.X-Sluice-Retry-After ~ "^[0-9]+$") {
+      set resp.http.Retry-After = req.http.X-Sluice-Retry-After;
+    } else {
+      set resp.http.Retry-After = "1";
+    }
+    set resp.body = {"{"type":"https://sluice.dev/problems/unavailable","title":"Not available right now","detail":"No node of the shop answers. Ask again in a moment.","code":"unavailable","status":503}"};
+    return (deliver);
+  }
   set resp.http.Content-Type = "text/plain; charset=utf-8";
   set resp.body = resp.reason;
   return (deliver);

@@ -77,7 +77,7 @@ internal static class Commands
         var errors = new Option<string?>("--errors") { Description = "Write every row that was not taken, and why, into this CSV file" };
         var import = new Command(
             "import",
-            "Make or change products out of a file, through a running server. Rows that are bad are told with their line and hold up no other one; the same file again changes nothing.\n\n" +
+            "Make or change products out of a file, through a running server. Rows that are bad are told with their line and hold up no other one; the same file again changes nothing. A row is the whole product: what it leaves out, the product has no more.\n\n" +
             "Columns: sku, title, description, imageUrl, images (a|b), price (12.50), formerPrice, priceCents, formerCents, currency, categories (a|b), isListed, attribute:<name>.\n\nExamples:\n" +
             "  sluice import products.csv --dry-run\n  sluice import products.csv --currency EUR --errors bad.csv\n  sluice import products.jsonl --url http://localhost:8080 --api-key-file data/admin.key") { products, format, separator, currency, dryRun, errors, auditUrl, apiKeyFile, data, json };
         import.SetAction((parsed, cancel) => ImportCommand.RunAsync(
@@ -119,7 +119,7 @@ internal static class Commands
             await Console.Error.WriteLineAsync($"sluice: {e.Message}");
             return Unreachable;
         }
-        catch (IOException e)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             // An address in use, a folder that cannot be written: the operating system says it best.
             await Console.Error.WriteLineAsync($"sluice: {e.Message}");

@@ -1,7 +1,9 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using CsvHelper;
+using CsvHelper.Configuration;
 using Sluice.Platform.Hosting;
 using Spectre.Console;
 
@@ -15,33 +17,65 @@ internal sealed record ImportArguments(string File, string? Url, string? ApiKeyF
 /// <summary><c>sluice import</c>: products out of a file, through the API of a running server. A row that is bad holds up no other one; what is in stays in, and the same file again changes nothing.</summary>
 internal static class ImportCommand
 {
-    private const int BadShown = 20, BadInJson = 1_000, Stopped = 130;
+    private const int BadShown = 20, BadInJson = 1_000, Stopped = 130, RowsPerLine = 50_000;
 
     public static async Task<int> RunAsync(List<KeyValuePair<string, string?>> overrides, ImportArguments arguments, CancellationToken cancel)
     {
         var data = Settings.Load(Node.Sections, overrides).Get<NodeOptions>().Data;
         var url = arguments.Url ?? (DataFolder.IsOwned(data) ? DataFolder.OwnerOf(data) : null)
             ?? throw new DependencyUnavailableException("server", $"no server runs on {Path.GetFullPath(data)}. Start one with 'sluice serve', or name it: --url http://…");
-        var format = arguments.Format ?? Path.GetExtension(arguments.File).ToLowerInvariant() switch
-        {
-            ".csv" or ".tsv" or ".txt" => "csv", ".json" => "json", ".jsonl" or ".ndjson" => "jsonl",
-            _ => throw new SettingsException([$"'{arguments.File}': say with --format whether it is csv, json or jsonl"]),
-        };
         using var shop = ShopClient.Open(url, arguments.ApiKeyFile ?? Path.Combine(data, "admin.key"));
-        await using var stream = arguments.File == "-" ? Console.OpenStandardInput() : OpenFile(arguments.File);
-        await using var errors = arguments.Errors is null ? null : new StreamWriter(arguments.Errors, append: false);
-        using var bad = new BadRows(errors);
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancel);
+
+        // The first Ctrl-C ends the reading and says how far it came; the second one ends the program as usual.
+        using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, StopOnce);
+        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, StopOnce);
+        try
+        {
+            var format = arguments.Format ?? Path.GetExtension(arguments.File).ToLowerInvariant() switch
+            {
+                ".csv" or ".tsv" or ".txt" => "csv", ".json" => "json", ".jsonl" or ".ndjson" => "jsonl",
+                _ => throw new FileUnreadableException($"{arguments.File}: say with --format whether it is csv, json or jsonl."),
+            };
+            await using var stream = arguments.File == "-" ? Console.OpenStandardInput() : OpenFile(arguments.File);
+            await using var errors = arguments.Errors is null ? null : new StreamWriter(OpenErrors(arguments.Errors));
+            using var bad = new BadRows(errors);
+            return await ImportAsync(arguments, shop, format, stream, bad, stop.Token);
+        }
+        catch (FileUnreadableException e)
+        {
+            await Console.Error.WriteLineAsync($"sluice: {e.Message}");
+            return Commands.WrongArguments;
+        }
+
+        void StopOnce(PosixSignalContext context)
+        {
+            context.Cancel = !stop.IsCancellationRequested;
+            stop.Cancel();
+        }
+    }
+
+    private static async Task<int> ImportAsync(ImportArguments arguments, ShopClient shop, string format, Stream stream, BadRows bad, CancellationToken cancel)
+    {
         var sender = new ImportSender(shop, arguments.IsDryRun, bad);
         var started = TimeProvider.System.GetTimestamp();
         var exit = Commands.Well;
         try
         {
-            using var reader = ImportFile.Open(stream);
+            using var reader = ImportFile.Open(stream, cancel);
             var rows = ImportFile.ReadAsync(reader, format, arguments.Separator, arguments.Currency, cancel);
             var terminal = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) });
             if (!terminal.Profile.Capabilities.Interactive)
             {
-                await sender.SendAsync(rows, () => { }, cancel);
+                var told = 0L;
+                await sender.SendAsync(rows, () =>
+                {
+                    if (sender.Rows / RowsPerLine > told)
+                    {
+                        told = sender.Rows / RowsPerLine;
+                        Console.Error.WriteLine($"{sender.Rows:N0} rows, {bad.Count:N0} bad");
+                    }
+                }, cancel);
             }
             else
             {
@@ -59,17 +93,17 @@ internal static class ImportCommand
         }
         catch (FileUnreadableException e)
         {
-            await Console.Error.WriteLineAsync($"sluice: {e.Message}");
+            await Console.Error.WriteLineAsync($"sluice: {Plain(e.Message)}");
             exit = Commands.WrongArguments;
         }
         catch (OperationCanceledException) when (cancel.IsCancellationRequested)
         {
-            await Console.Error.WriteLineAsync("sluice: stopped. What is counted below is in; the same file again goes on.");
+            await Console.Error.WriteLineAsync("sluice: stopped. What is counted below is in, and perhaps one call more; the same file again goes on, and changes nothing twice.");
             exit = Stopped;
         }
         catch (DependencyUnavailableException e)
         {
-            await Console.Error.WriteLineAsync($"sluice: {e.Message} What is counted below is in; run the same again when the server is back, that changes nothing twice.");
+            await Console.Error.WriteLineAsync($"sluice: {Plain(e.Message)} What is counted below is in; the same file again goes on, and changes nothing twice.");
             exit = Commands.Unreachable;
         }
 
@@ -93,7 +127,7 @@ internal static class ImportCommand
 
         foreach (var row in bad.First.Take(BadShown))
         {
-            Console.Error.WriteLine($"{row.Line}: {(row.Sku.Length > 0 ? row.Sku + ": " : "")}'{row.Field}' {row.Says}");
+            Console.Error.WriteLine(Plain($"{row.Line}: {(row.Sku.Length > 0 ? row.Sku + ": " : "")}'{row.Field}' {row.Says}"));
         }
 
         if (bad.Count > BadShown)
@@ -105,6 +139,9 @@ internal static class ImportCommand
             $"{sender.Rows:N0} rows: {sender.Created:N0} created, {sender.Changed:N0} changed, {sender.Unchanged:N0} unchanged, {bad.Count:N0} bad, {took.TotalSeconds:N1} s{(arguments.IsDryRun ? " (dry run: nothing was changed)" : "")}");
     }
 
+    // A file may hold what a terminal takes for commands.
+    private static string Plain(string text) => string.Concat(text.Select(sign => char.IsControl(sign) ? '\ufffd' : sign));
+
     private static FileStream OpenFile(string path)
     {
         try
@@ -113,7 +150,20 @@ internal static class ImportCommand
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new SettingsException([$"'{path}': {e.Message}"]);
+            throw new FileUnreadableException($"{path} cannot be read: {e.Message}");
+        }
+    }
+
+    // Shared with nobody, not even with our own reading: the file of products would be emptied before it is read, under whatever name or link it is given here.
+    private static FileStream OpenErrors(string path)
+    {
+        try
+        {
+            return new FileStream(path, FileMode.Create, FileAccess.Write, FileShare.None);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new FileUnreadableException($"--errors {path} cannot be written, or is the file that is read: {e.Message}");
         }
     }
 }
@@ -133,9 +183,9 @@ internal sealed class BadRows : IDisposable
     {
         if (errors is not null)
         {
-            csv = new CsvWriter(errors, CultureInfo.InvariantCulture, leaveOpen: true);
-            csv.WriteHeader<BadRow>();
-            csv.NextRecord();
+            // Whoever opens it in a spreadsheet reads text, and no formula that the file of products holds.
+            csv = new CsvWriter(errors, new CsvConfiguration(CultureInfo.InvariantCulture) { InjectionOptions = InjectionOptions.Escape }, leaveOpen: true);
+            Write("line", "sku", "field", "says");
         }
     }
 
@@ -146,8 +196,7 @@ internal sealed class BadRows : IDisposable
     public void Add(BadRow row)
     {
         Count++;
-        csv?.WriteRecord(row);
-        csv?.NextRecord();
+        Write($"{row.Line}", row.Sku, row.Field, row.Says);
         if (first.Count < KeptMax)
         {
             first.Add(row);
@@ -155,6 +204,16 @@ internal sealed class BadRows : IDisposable
     }
 
     public void Dispose() => csv?.Dispose();
+
+    private void Write(params ReadOnlySpan<string> fields)
+    {
+        foreach (var field in fields)
+        {
+            csv?.WriteField(field);
+        }
+
+        csv?.NextRecord();
+    }
 }
 
 /// <summary>Sends rows in calls of the API's size, waits where the server says so, and finds the row for which it refuses a whole call.</summary>
@@ -224,7 +283,7 @@ internal sealed class ImportSender(ShopClient shop, bool isDryRun, BadRows bad)
     // What need not be sent to be known.
     private BadRow? Refuse(FileRow row) =>
         row.Product is null ? new BadRow(row.Line, row.Sku, row.Field, row.Wrong)
-        : row.Sku.Length > 0 && !seen.TryAdd(row.Sku, row.Line) ? new BadRow(row.Line, row.Sku, "sku", $"was given before, in {seen[row.Sku]}")
+        : row.Sku.Length > 0 && !seen.TryAdd(row.Sku, row.Line) ? new BadRow(row.Line, row.Sku, "sku", $"was given before, in line {seen[row.Sku]}")
         : null;
 
     private async Task CallAsync(List<FileRow> rows, CancellationToken cancel)
@@ -232,6 +291,11 @@ internal sealed class ImportSender(ShopClient shop, bool isDryRun, BadRows bad)
         var (status, body) = await AskAsync(rows, cancel);
         if (status == 200)
         {
+            if (body["refused"] is null)
+            {
+                throw new DependencyUnavailableException("server", "It answered 200, and not as a Sluice does. Is --url the shop's?");
+            }
+
             Created += (long)body["created"]!;
             Changed += (long)body["changed"]!;
             Unchanged += (long)body["unchanged"]!;
@@ -278,6 +342,10 @@ internal sealed class ImportSender(ShopClient shop, bool isDryRun, BadRows bad)
                 pause = retryAfter ?? pause;
             }
             catch (HttpRequestException e)
+            {
+                says = e.Message;
+            }
+            catch (OperationCanceledException e) when (!cancel.IsCancellationRequested)
             {
                 says = e.Message;
             }

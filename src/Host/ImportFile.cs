@@ -11,11 +11,9 @@ namespace Sluice.Host;
 
 /// <summary>A row of a file: the product as the API takes it, or what is wrong with it.</summary>
 /// <param name="Line">Where it begins in the file, from 1; in a JSON array which item it is.</param>
+/// <param name="Sku">Empty where it has none.</param>
 /// <param name="Product">Null when it cannot even be sent.</param>
-internal sealed record FileRow(long Line, JsonObject? Product, string Field = "", string Wrong = "")
-{
-    public string Sku => Product?["sku"] is JsonValue value && value.TryGetValue(out string? sku) ? sku : "";
-}
+internal sealed record FileRow(long Line, string Sku, JsonObject? Product, string Field = "", string Wrong = "");
 
 /// <summary>The file cannot be read, or not any further: the message says where and what to do.</summary>
 internal sealed class FileUnreadableException(string message) : Exception(message);
@@ -26,21 +24,28 @@ internal static class ImportFile
     /// <summary>More rows than that are several files.</summary>
     public const int RowsMax = 1_000_000;
 
-    private const int LineCharsMax = 1 << 20, ColumnsMax = 100;
+    // The second is for rows of many fields or items of many lines; a line of the first is never more than it.
+    private const int LineCharsMax = 1 << 20, RowBytesMax = 4 << 20, ColumnsMax = 100;
 
     private static readonly JsonSerializerOptions Shallow = new() { MaxDepth = 16 };
+
+    private static readonly JsonDocumentOptions Strict = new() { MaxDepth = 16, AllowDuplicateProperties = false };
+
+    private static readonly UTF8Encoding Utf8 = new(encoderShouldEmitUTF8Identifier: true, throwOnInvalidBytes: true);
 
     private static readonly string[] Columns =
         ["sku", "title", "description", "imageUrl", "images", "price", "formerPrice", "priceCents", "formerCents", "currency", "categories", "isListed"];
 
-    /// <summary>Bytes that are no text end the reading, and nothing is guessed. A byte order mark (UTF-8, UTF-16) is heeded.</summary>
-    public static StreamReader Open(Stream stream) => new(stream, new UTF8Encoding(false, throwOnInvalidBytes: true), detectEncodingFromByteOrderMarks: true, bufferSize: 1 << 16);
+    /// <summary>UTF-8, with or without a byte order mark. Bytes that are none end the reading, and nothing is guessed.</summary>
+    /// <param name="cancel">Ends a read that waits for more.</param>
+    public static StreamReader Open(Stream stream, CancellationToken cancel) => new(new BoundedStream(stream, RowBytesMax, cancel), Utf8, detectEncodingFromByteOrderMarks: false, bufferSize: 1 << 16);
 
     /// <param name="format"><c>csv</c>, <c>json</c> or <c>jsonl</c>.</param>
     /// <param name="separator">Between the fields of a CSV line; null: whichever of , ; and tab its first line has most.</param>
     /// <param name="currency">Of prices in rows that do not name one.</param>
+    /// <param name="rowsMax">Rows; a file of more ends there.</param>
     /// <exception cref="FileUnreadableException">Not this format, not text, or too long.</exception>
-    public static async IAsyncEnumerable<FileRow> ReadAsync(StreamReader reader, string format, char? separator, string? currency, [EnumeratorCancellation] CancellationToken cancel)
+    public static async IAsyncEnumerable<FileRow> ReadAsync(StreamReader reader, string format, char? separator, string? currency, [EnumeratorCancellation] CancellationToken cancel, int rowsMax = RowsMax)
     {
         var rows = format switch { "csv" => CsvAsync(reader, separator, currency), "json" => JsonAsync(reader), _ => LinesAsync(reader) };
         await using var each = rows.GetAsyncEnumerator(cancel);
@@ -59,14 +64,19 @@ internal static class ImportFile
             }
             catch (JsonException e)
             {
-                throw new FileUnreadableException($"After row {count - 1:N0} (in line {e.LineNumber + 1:N0}, byte {e.BytePositionInLine:N0} of it) the file is no JSON any more.");
+                throw new FileUnreadableException($"After row {count - 1:N0} (in line {e.LineNumber + 1:N0}, byte {e.BytePositionInLine:N0} of it) the file is no JSON array any more. One object in each line is --format jsonl.");
             }
-
-            if (count > RowsMax)
+            catch (IOException e)
             {
-                throw new FileUnreadableException($"The file has more than {RowsMax:N0} rows. Cut it into several.");
+                throw new FileUnreadableException($"After row {count - 1:N0} the file cannot be read: {e.Message}");
             }
 
+            if (count > rowsMax)
+            {
+                throw new FileUnreadableException($"The file has more than {rowsMax:N0} rows. Cut it into several.");
+            }
+
+            ((BoundedStream)reader.BaseStream).RowEnded();
             yield return each.Current;
         }
     }
@@ -77,6 +87,11 @@ internal static class ImportFile
         if (string.IsNullOrWhiteSpace(first))
         {
             throw new FileUnreadableException("The file has no header line. The first line names the columns: sku,title,price,currency,…");
+        }
+
+        if (first.Contains('\r', StringComparison.Ordinal))
+        {
+            throw new FileUnreadableException("Its lines end as they did on computers of long ago (CR alone). Save it with the line ends of Windows or Unix.");
         }
 
         var configuration = new CsvConfiguration(CultureInfo.InvariantCulture)
@@ -114,7 +129,7 @@ internal static class ImportFile
             var record = parser.Record!;
             if (record.Length > 1 || record[0].Length > 0)
             {
-                yield return record.Length > header.Length ? new FileRow(at, null, "row", $"has {record.Length} fields, the first line {header.Length}") : Of(at, header, record, currency);
+                yield return record.Length > header.Length ? new FileRow(at, "", null, "row", $"has {record.Length:N0} fields, the first line {header.Length}") : Of(at, header, record, currency);
             }
 
             at = parser.RawRow + 2;
@@ -136,6 +151,7 @@ internal static class ImportFile
     private static FileRow Of(long line, string[] header, string[] record, string? currencyOfAll)
     {
         var field = header.Zip(record).Where(pair => pair.Second.Length > 0).ToDictionary(pair => pair.First, pair => pair.Second, StringComparer.Ordinal);
+        var sku = Text("sku") ?? "";
         var product = new JsonObject { ["sku"] = Text("sku"), ["title"] = Text("title"), ["description"] = Text("description"), ["imageUrl"] = Text("imageUrl") };
         if (field.TryGetValue("images", out var images))
         {
@@ -152,10 +168,15 @@ internal static class ImportFile
         {
             if (!bool.TryParse(listed, out var isListed))
             {
-                return new FileRow(line, null, "isListed", "is true or false");
+                return new FileRow(line, sku, null, "isListed", "is true or false");
             }
 
             product["isListed"] = isListed;
+        }
+
+        if (field.Keys.FirstOrDefault(key => key is "formerPrice" or "formerCents") is { } alone && !field.Keys.Any(key => key is "price" or "priceCents"))
+        {
+            return new FileRow(line, sku, null, alone, "is what it cost before, and the row has no price of now");
         }
 
         if (field.Keys.Any(key => key is "price" or "priceCents"))
@@ -163,12 +184,12 @@ internal static class ImportFile
             var currency = field.GetValueOrDefault("currency") ?? currencyOfAll;
             if (currency is null)
             {
-                return new FileRow(line, null, "currency", "is missing: give the column, or --currency EUR");
+                return new FileRow(line, sku, null, "currency", "is missing: give the column, or --currency EUR");
             }
 
             if (!Amount("price", "priceCents", out var now, out var wrong) | !Amount("formerPrice", "formerCents", out var former, out var wrongToo))
             {
-                return new FileRow(line, null, wrong is null ? "formerPrice" : "price", wrong ?? wrongToo!);
+                return new FileRow(line, sku, null, wrong is null ? "formerPrice" : "price", wrong ?? wrongToo!);
             }
 
             product["prices"] = new JsonArray(new JsonObject { ["currency"] = currency, ["amountCents"] = now, ["formerCents"] = former });
@@ -191,7 +212,7 @@ internal static class ImportFile
             }
         }
 
-        return new FileRow(line, product);
+        return new FileRow(line, sku, product);
 
         string? Text(string name) => field.GetValueOrDefault(name);
 
@@ -200,12 +221,12 @@ internal static class ImportFile
 
     private static async IAsyncEnumerable<FileRow> JsonAsync(StreamReader reader)
     {
+        // Its reader would put a sign of its own in the place of bytes that are not UTF-8.
+        var text = Encoding.CreateTranscodingStream(reader.BaseStream, Utf8, Encoding.UTF8, leaveOpen: true);
         var item = 0L;
-        // JSON is UTF-8, and its reader says itself where it is not.
-        await foreach (var node in JsonSerializer.DeserializeAsyncEnumerable<JsonNode?>(reader.BaseStream, Shallow))
+        await foreach (var element in JsonSerializer.DeserializeAsyncEnumerable<JsonElement>(text, Shallow))
         {
-            item++;
-            yield return node is JsonObject product ? new FileRow(item, product) : new FileRow(item, null, "row", "is no JSON object");
+            yield return Of(++item, element.GetRawText());
         }
     }
 
@@ -218,17 +239,24 @@ internal static class ImportFile
                 yield return Of(number, line);
             }
         }
+    }
 
-        static FileRow Of(long number, string line)
+    private static FileRow Of(long number, string json)
+    {
+        try
         {
-            try
+            if (JsonNode.Parse(json, documentOptions: Strict) is not JsonObject product)
             {
-                return JsonNode.Parse(line, documentOptions: new JsonDocumentOptions { MaxDepth = 16 }) is JsonObject product ? new FileRow(number, product) : new FileRow(number, null, "row", "is no JSON object");
+                return new FileRow(number, "", null, "row", "is no JSON object");
             }
-            catch (JsonException)
-            {
-                return new FileRow(number, null, "row", "is no JSON");
-            }
+
+            // Half of a sign (\ud800) is JSON, and no text: it is found by whoever writes it again.
+            _ = JsonSerializer.SerializeToUtf8Bytes(product);
+            return new FileRow(number, product["sku"] is JsonValue value && value.TryGetValue(out string? sku) ? sku : "", product);
+        }
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
+        {
+            return new FileRow(number, "", null, "row", "is no JSON, or says a name twice");
         }
     }
 

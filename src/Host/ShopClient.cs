@@ -1,4 +1,5 @@
 using System.Net.Http.Json;
+using System.Text.Json;
 using System.Text.Json.Nodes;
 using Sluice.Platform.Hosting;
 using Sluice.Platform.Pools;
@@ -13,14 +14,20 @@ internal sealed class ShopClient : IDisposable
     private ShopClient(HttpClient http) => this.http = http;
 
     /// <exception cref="DependencyUnavailableException">The key cannot be read.</exception>
+    /// <exception cref="SettingsException">The address is none.</exception>
     public static ShopClient Open(string url, string apiKeyFile)
     {
+        if (!Uri.TryCreate(url, UriKind.Absolute, out var address) || (address.Scheme != Uri.UriSchemeHttp && address.Scheme != Uri.UriSchemeHttps))
+        {
+            throw new SettingsException([$"--url: '{url}' is no address such as http://localhost:8080"]);
+        }
+
         if (!File.Exists(apiKeyFile))
         {
             throw new DependencyUnavailableException("API key", $"{Path.GetFullPath(apiKeyFile)} does not exist. Name the server's with --api-key-file.");
         }
 
-        var http = new HttpClient { BaseAddress = new Uri(url), Timeout = TimeSpan.FromSeconds(100) };
+        var http = new HttpClient { BaseAddress = address, Timeout = TimeSpan.FromSeconds(100) };
         http.DefaultRequestHeaders.Add("X-Api-Key", File.ReadAllText(apiKeyFile).Trim());
         return new ShopClient(http);
     }
@@ -48,14 +55,27 @@ internal sealed class ShopClient : IDisposable
         }
     }
 
-    /// <summary>One request and its answer, whatever it is; an empty object where the body is no JSON.</summary>
+    /// <summary>One request and its answer, whatever it is; an empty object where the body is no JSON object.</summary>
     /// <exception cref="HttpRequestException">Nobody answered.</exception>
+    /// <exception cref="OperationCanceledException">Nobody answered within 100 s.</exception>
     public async Task<(int Status, TimeSpan? RetryAfter, JsonNode Body)> AskAsync(HttpMethod method, string path, JsonObject body, CancellationToken cancel)
     {
         using var request = new HttpRequestMessage(method, path) { Content = JsonContent.Create(body) };
         using var response = await http.SendAsync(request, cancel);
         var text = await response.Content.ReadAsStringAsync(cancel);
-        return ((int)response.StatusCode, response.Headers.RetryAfter?.Delta, text.StartsWith('{') ? JsonNode.Parse(text)! : new JsonObject());
+        return ((int)response.StatusCode, response.Headers.RetryAfter?.Delta, Parse(text));
+
+        static JsonObject Parse(string text)
+        {
+            try
+            {
+                return JsonNode.Parse(text) as JsonObject ?? new JsonObject();
+            }
+            catch (JsonException)
+            {
+                return new JsonObject();
+            }
+        }
     }
 
     /// <summary>Every pool, newest first.</summary>
@@ -73,7 +93,7 @@ internal sealed class ShopClient : IDisposable
     }
 
     public async Task<SignedCertificate> CertificateAsync(string poolId, CancellationToken cancel) =>
-        System.Text.Json.JsonSerializer.Deserialize(await SendAsync(HttpMethod.Get, $"/v1/pools/{poolId}/certificate", null, cancel), CertificateJson.Default.SignedCertificate)!;
+        JsonSerializer.Deserialize(await SendAsync(HttpMethod.Get, $"/v1/pools/{poolId}/certificate", null, cancel), CertificateJson.Default.SignedCertificate)!;
 
     public void Dispose() => http.Dispose();
 }

@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using System.Text.Json.Nodes;
 using Sluice.Tests.Integration.Servers;
 
@@ -88,6 +89,61 @@ public sealed class CommandsTests(ITestOutputHelper output)
             var (exit, text, says) = await SluiceCommand.RunAsync(["import", file, "--json", "--url", $"http://127.0.0.1:{server.Port}", "--api-key-file", Path.Combine(server.Data, "admin.key"), .. more]);
             return (exit, JsonNode.Parse(text) ?? throw new InvalidOperationException(says));
         }
+    }
+
+    [Fact]
+    public async Task Import_ThatCannotWork_SaysWhyAndLeavesTheFileAsItWas()
+    {
+        using var folder = new TempFolder();
+        var (file, link, key) = (folder.File("products.csv"), folder.File("link.csv"), folder.File("key"));
+        const string Text = "sku,title\nmug,Mug\n";
+        await File.WriteAllTextAsync(file, Text);
+        await File.WriteAllTextAsync(key, "key");
+        File.CreateSymbolicLink(link, file);
+        using var other = new TcpListener(System.Net.IPAddress.Loopback, 0);
+        other.Start();
+        var url = $"http://{other.LocalEndpoint}";
+
+        // A server that is no Sluice takes whatever it is sent.
+        var answering = Task.Run(async () =>
+        {
+            using var caller = await other.AcceptTcpClientAsync();
+            var stream = caller.GetStream();
+            await stream.WriteAsync("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"u8.ToArray());
+            while (await stream.ReadAsync(new byte[4_096]) > 0)
+            {
+            }
+        });
+        var runs = await Task.WhenAll(ImportAsync("--url", url, "--errors", link), ImportAsync("--url", url, "--errors", folder.Path), ImportAsync("--url", "localhost"));
+        var strange = await ImportAsync("--url", url);
+
+        Assert.Equal([2, 2, 2, 3], runs.Append(strange).Select(run => run.Exit));
+        Assert.Equal(["--errors", "--errors", "--url", "--url"], runs.Append(strange).Select(run => new[] { "--errors", "--url" }.First(option => run.Says.Contains(option, StringComparison.Ordinal))));
+        Assert.All(runs.Append(strange), run => Assert.DoesNotContain("   at ", run.Says, StringComparison.Ordinal));
+        Assert.Equal(Text, await File.ReadAllTextAsync(file));
+        await answering.WaitAsync(TimeSpan.FromSeconds(60));
+
+        Task<(int Exit, string Text, string Says)> ImportAsync(params string[] more) => SluiceCommand.RunAsync(["import", file, "--api-key-file", key, .. more]);
+    }
+
+    [Fact]
+    public async Task Import_ThatIsStopped_SaysHowFarItCame()
+    {
+        using var folder = new TempFolder();
+        await File.WriteAllTextAsync(folder.File("products.csv"), "sku,title,price,currency\nmug,Mug,,\ncup,Cup,\u001b[2J,EUR\n");
+        await File.WriteAllTextAsync(folder.File("key"), "key");
+        using var deaf = new TcpListener(System.Net.IPAddress.Loopback, 0);
+        deaf.Start();
+        await using var import = ChildProcess.Start("dotnet", [Programs.Server, "import", folder.File("products.csv"), "--url", $"http://{deaf.LocalEndpoint}", "--api-key-file", folder.File("key"), "--errors", folder.File("bad.csv")]);
+        using var asked = await deaf.AcceptTcpClientAsync().WaitAsync(TimeSpan.FromSeconds(60));
+
+        import.Interrupt();
+
+        Assert.Equal(130, await import.WaitAsync(TimeSpan.FromSeconds(60)));
+        Assert.StartsWith("2 rows: 0 created, 0 changed, 0 unchanged, 1 bad", import.StandardOutput, StringComparison.Ordinal);
+        Assert.Contains("goes on", import.Output, StringComparison.Ordinal);
+        Assert.DoesNotContain('\u001b', import.Output);
+        Assert.Equal(["line,sku,field,says", "3,cup,price,'\u001b[2J' is no amount in EUR: write it like 12.50"], await File.ReadAllLinesAsync(folder.File("bad.csv")));
     }
 
     private static async Task AssertOneCharacterMattersAsync(string file, string certificate, string from, string to)

@@ -22,7 +22,7 @@ internal sealed class VarnishEdge : IAsyncDisposable
         {
             edge.Http = new HttpClient(new SocketsHttpHandler { UseProxy = false }) { BaseAddress = new Uri($"http://127.0.0.1:{edge.Port}"), Timeout = TimeSpan.FromSeconds(30) };
             var vcl = await File.ReadAllTextAsync(Path.Combine(Programs.Root, "deploy/varnish/edge.vcl"));
-            foreach (var (from, to) in new[] { (".port = \"80\";", $".port = \"{originPort}\";"), ("  \"127.0.0.1\";\n", $"  \"{purgers ?? "127.0.0.1"}\";\n") })
+            foreach (var (from, to) in new[] { (".port = \"80\";", $".port = \"{originPort}\";"), ("  \"127.0.0.1\";\n", $"  \"{purgers ?? "127.0.0.1"}\";\n"), ("first_byte_timeout = 5s;", "first_byte_timeout = 1s;") })
             {
                 Assert.Contains(from, vcl, StringComparison.Ordinal);
                 vcl = vcl.Replace(from, to, StringComparison.Ordinal);

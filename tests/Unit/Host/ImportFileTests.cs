@@ -38,7 +38,21 @@ public sealed class ImportFileTests
 
         Assert.Equal([(2L, ""), (5, "price"), (6, "currency"), (7, "isListed"), (8, "row"), (9, "price")], rows.Select(row => (row.Line, row.Field)));
         Assert.All(rows.Skip(1), row => Assert.Null(row.Product));
+        Assert.Equal(["a", "b", "c", "d", "", "f"], rows.Select(row => row.Sku));
     }
+
+    [Fact]
+    public async Task Csv_WithAFormerPriceAlone_IsBadAndNotTakenWithoutIt()
+    {
+        var rows = await RowsAsync("sku,title,formerPrice,formerCents,price,currency\na,A,9.50,,,EUR\nb,B,,950,,EUR\nc,C,9.50,,8,EUR\n", "csv");
+
+        Assert.Equal([("formerPrice", false), ("formerCents", false), ("", true)], rows.Select(row => (row.Field, row.Product is not null)));
+    }
+
+    // The API refuses a NUL in a text; here it is one sign among others, and ends nothing.
+    [Fact]
+    public async Task Csv_WithANulByte_IsReadToItsEnd() =>
+        Assert.Equal(["a\0b", "c"], (await RowsAsync("sku,title\nx,a\0b\ny,c\n", "csv")).Select(row => (string?)row.Product!["title"]));
 
     [Theory]
     [InlineData("", "csv", "no header line")]
@@ -47,6 +61,8 @@ public sealed class ImportFileTests
     [InlineData("sku,titel\na,b\n", "csv", "did you mean 'title'")]
     [InlineData("[{\"sku\":\"a\"},", "json", "After row")]
     [InlineData("sku,title", "json", "After row 0")]
+    [InlineData("{\"sku\":\"a\"}\n{\"sku\":\"b\"}", "json", "--format jsonl")]
+    [InlineData("sku,title\ra,A\rb,B\r", "csv", "CR alone")]
     public async Task File_ThatIsNoSuchFile_IsRefusedWithWhatToDo(string text, string format, string says) =>
         Assert.Contains(says, (await Assert.ThrowsAsync<FileUnreadableException>(() => RowsAsync(text, format))).Message, StringComparison.Ordinal);
 
@@ -56,8 +72,65 @@ public sealed class ImportFileTests
         var line = new string('x', 2 << 20);
         Assert.Contains("more than", (await Assert.ThrowsAsync<FileUnreadableException>(() => RowsAsync(line, "jsonl"))).Message, StringComparison.Ordinal);
         Assert.Contains("more than", (await Assert.ThrowsAsync<FileUnreadableException>(() => RowsAsync($"sku,{line}", "csv"))).Message, StringComparison.Ordinal);
-        Assert.Contains("quote", (await Assert.ThrowsAsync<FileUnreadableException>(() => RowsAsync($"sku,title\na,\"{line}", "csv"))).Message, StringComparison.Ordinal);
-        Assert.Contains("UTF-8", (await Assert.ThrowsAsync<FileUnreadableException>(() => RowsAsync([.. "sku,title\na,"u8, 0xff, 0xfe, (byte)'\n'], "csv"))).Message, StringComparison.Ordinal);
+        Assert.Contains("From line 2", (await Assert.ThrowsAsync<FileUnreadableException>(() => RowsAsync($"sku,title\na,\"{line}", "csv"))).Message, StringComparison.Ordinal);
+
+        // Many small fields, one long text, or nothing at all: what waits for the end of a row is bounded too.
+        Assert.Contains("end of a row", (await Assert.ThrowsAsync<FileUnreadableException>(() => RowsAsync($"sku,title\na{new string(',', 6 << 20)}", "csv"))).Message, StringComparison.Ordinal);
+        Assert.Contains("end of a row", (await Assert.ThrowsAsync<FileUnreadableException>(() => RowsAsync($"[{{\"sku\":\"{new string('x', 6 << 20)}\"}}]", "json"))).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task File_OfTheLongestRowsThatAreTaken_IsReadWhole()
+    {
+        var title = new string('x', 1_000_000);
+        Assert.Equal(9, (await RowsAsync("sku,title\n" + string.Concat(Enumerable.Range(0, 9).Select(i => $"s{i},{title}\n")), "csv")).Count);
+        Assert.Equal(9, (await RowsAsync($"[{string.Join(',', Enumerable.Range(0, 9).Select(i => $"{{\"sku\":\"s{i}\",\"title\":\"{title}\"}}"))}]", "json")).Count);
+    }
+
+    [Fact]
+    public async Task File_OfMoreRowsThanOneMayHave_EndsThere()
+    {
+        Assert.Equal(3, (await RowsAsync("sku\na\nb\nc\n"u8.ToArray(), "csv", rowsMax: 3)).Count);
+        Assert.Contains("more than 3 rows", (await Assert.ThrowsAsync<FileUnreadableException>(() => RowsAsync("sku\na\nb\nc\nd\n"u8.ToArray(), "csv", rowsMax: 3))).Message, StringComparison.Ordinal);
+        Assert.Equal(1_000_000, ImportFile.RowsMax);
+    }
+
+    [Theory]
+    [InlineData("csv")]
+    [InlineData("json")]
+    [InlineData("jsonl")]
+    public async Task File_ThatIsNotUtf8_IsRefusedAndNothingInItGuessed(string format)
+    {
+        var text = format == "csv" ? "sku,title\na,T\u00e4st\n" : "[{\"sku\":\"a\",\"title\":\"T\u00e4st\"}]";
+        foreach (var encoding in new[] { Encoding.Latin1, Encoding.Unicode, Encoding.BigEndianUnicode })
+        {
+            Assert.Contains("not UTF-8", (await Assert.ThrowsAsync<FileUnreadableException>(() => RowsAsync([.. encoding.Preamble, .. encoding.GetBytes(text)], format))).Message, StringComparison.Ordinal);
+        }
+    }
+
+    [Theory]
+    [InlineData("{\"sku\":\"a\",\"sku\":\"b\"}")]
+    [InlineData("{\"sku\":\"a\\ud800\"}")]
+    [InlineData("{\"sku\":\"a\",\"title\":\"\\udc00\"}")]
+    [InlineData("{\"\\ud800\":1}")]
+    public async Task Json_ThatIsNoText_IsOneBadRowAndHoldsUpNoOther(string item)
+    {
+        Assert.Equal([false, true], (await RowsAsync(item + "\n{\"sku\":\"b\"}", "jsonl")).Select(row => row.Product is not null));
+        Assert.Equal([false, true], (await RowsAsync($"[{item},{{\"sku\":\"b\"}}]", "json")).Select(row => row.Product is not null));
+    }
+
+    [Fact]
+    public async Task File_ThatSaysNothing_IsWaitedForNoLongerThanItIsWanted()
+    {
+        using var stop = new CancellationTokenSource();
+        using var reader = ImportFile.Open(new SilentStream(), stop.Token);
+        var rows = ImportFile.ReadAsync(reader, "csv", separator: null, currency: null, stop.Token).GetAsyncEnumerator(CancellationToken.None);
+        var next = rows.MoveNextAsync().AsTask();
+        Assert.False(next.IsCompleted);
+
+        await stop.CancelAsync();
+
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => next.WaitAsync(TimeSpan.FromSeconds(30)));
     }
 
     [Fact]
@@ -81,15 +154,21 @@ public sealed class ImportFileTests
 
     private static Task<List<FileRow>> RowsAsync(string text, string format, string? currency = null) => RowsAsync(Encoding.UTF8.GetBytes(text), format, currency);
 
-    private static async Task<List<FileRow>> RowsAsync(byte[] bytes, string format, string? currency = null)
+    private static async Task<List<FileRow>> RowsAsync(byte[] bytes, string format, string? currency = null, int rowsMax = ImportFile.RowsMax)
     {
-        using var reader = ImportFile.Open(new MemoryStream(bytes));
+        using var reader = ImportFile.Open(new MemoryStream(bytes), CancellationToken.None);
         var rows = new List<FileRow>();
-        await foreach (var row in ImportFile.ReadAsync(reader, format, separator: null, currency, CancellationToken.None))
+        await foreach (var row in ImportFile.ReadAsync(reader, format, separator: null, currency, CancellationToken.None, rowsMax))
         {
             rows.Add(row);
         }
 
         return rows;
+    }
+
+    // As standard input is while nobody writes: it heeds no token.
+    private sealed class SilentStream : MemoryStream
+    {
+        public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) => new(new TaskCompletionSource<int>().Task);
     }
 }
