@@ -18,14 +18,9 @@ function init(args)
   end
 
   local before, after = common.claim_parts(path)
-  local tokens = common.lines(given.tokens, thread_index)
+  local token = common.lines_around(given.tokens, thread_index)
   function request()
-    local token = tokens.next()
-    if not token then
-      tokens.again()
-      token = tokens.next()
-    end
-    return before .. token .. after
+    return before .. token() .. after
   end
 end
 

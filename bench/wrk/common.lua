@@ -33,6 +33,19 @@ function common.lines(prefix, thread_index)
   }
 end
 
+-- The same without an end: after the last line the first one again.
+function common.lines_around(prefix, thread_index)
+  local lines = common.lines(prefix, thread_index)
+  return function()
+    local line = lines.next()
+    if not line then
+      lines.again()
+      line = lines.next()
+    end
+    return line
+  end
+end
+
 -- Text before and after the token of a claim's request.
 function common.claim_parts(path)
   local body = '{"units":1}'

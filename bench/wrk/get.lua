@@ -13,14 +13,9 @@ function init(args)
   if given.tokens then
     local before = "GET " .. given.path .. " HTTP/1.1\r\nHost: " .. wrk.host .. ":" .. wrk.port .. "\r\nAuthorization: Bearer "
     local after = (given.etag and "\r\nIf-None-Match: " .. given.etag or "") .. "\r\n\r\n"
-    local tokens = common.lines(given.tokens, thread_index)
+    local token = common.lines_around(given.tokens, thread_index)
     function request()
-      local token = tokens.next()
-      if not token then
-        tokens.again()
-        token = tokens.next()
-      end
-      return before .. token .. after
+      return before .. token() .. after
     end
     return
   end

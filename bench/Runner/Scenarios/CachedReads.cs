@@ -76,9 +76,10 @@ internal static class CachedReads
     private static async Task WeighAsync(Rig rig, SluiceServer sluice, Crowd crowd, string cache, Dictionary<string, double> facts, CancellationToken cancel)
     {
         var (before, keys) = (await AskAsync("info", "memory", "used_memory:"), 0L);
-        for (var tries = 0; keys < Users && tries < 20; tries++)
+        // Each run begins with the first user again, so one must be long enough for all of them.
+        for (var seconds = 5; keys < Users && seconds <= 40; seconds *= 2)
         {
-            await rig.Wrk.RunAsync("get.lua", sluice.Url, rig.Options.Seconds, cancel, "path=/v1/orders", $"tokens={crowd.TokenPrefix}");
+            await rig.Wrk.RunAsync("get.lua", sluice.Url, seconds, cancel, "path=/v1/orders", $"tokens={crowd.TokenPrefix}");
             keys = await AskAsync("dbsize", "", "");
         }
 

@@ -13,16 +13,14 @@ namespace Sluice.Modules.FlashSales;
 /// <summary><c>/</c> and <c>/sales/{id}</c>: the pages of sales, where a node is asked for them. Everybody who waits for a sale reloads its page, so each is made once for each state of what it shows.</summary>
 internal sealed class GetSalePages(SalePages pages, SiteLook look, SaleCalendar calendar, Products products, TieredCache cache)
 {
+    // The home page as it was made last, and of what.
+    private Made? home;
+
     public static void Map(IEndpointRouteBuilder routes)
     {
         routes.MapGet("/", (HttpContext context, GetSalePages sales) => sales.HomeAsync(context)).For(AccessRule.Public).ExcludeFromDescription();
         routes.MapGet("/sales/{id}", (string id, HttpContext context, GetSalePages sales) => sales.SaleAsync(context, id)).For(AccessRule.Public).ExcludeFromDescription();
     }
-
-    // The home page as it was made last, and of what.
-    private sealed record Made(long Calendar, long Catalogue, HtmlPage Page);
-
-    private Made? home;
 
     private async Task<IResult> HomeAsync(HttpContext context)
     {
@@ -73,4 +71,6 @@ internal sealed class GetSalePages(SalePages pages, SiteLook look, SaleCalendar 
         var kept = await cache.GetAsync(CacheKey.Shared("page", $"{state}:{look.AssetsPrefix}"), () => Task.FromResult(new CachedAnswer(0, render().Html)));
         return Versioned.Page(context, HtmlPage.Of(kept.Json!));
     }
+
+    private sealed record Made(long Calendar, long Catalogue, HtmlPage Page);
 }

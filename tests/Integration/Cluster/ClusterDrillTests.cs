@@ -65,10 +65,10 @@ public sealed class ClusterDrillTests(ITestOutputHelper output)
         });
 
         // What carries a key, or only looks, is tried at the other node. A claim without a key is not: it may have been taken. On a machine that is too busy the other node may be slow as well, then a claim
-        // with a key hears 503, come back. There are six of those for each without: were they not tried again, they would fail six times as often. (That each is tried again is NginxTests' affair; of a few that failed nothing can be said.)
+        // with a key hears 503, come back. There are six of those for each without: were they not tried again, they would fail six times as often. (That each is tried again is NginxTests' affair; of fewer than a dozen nothing can be said.)
         Assert.DoesNotContain(crowd.Failures, failure => !failure.Key.StartsWith("claim without key", StringComparison.Ordinal) && failure.Key != "claim with key: Unavailable");
         var withoutKey = crowd.Failures.Where(failure => failure.Key.StartsWith("claim without key", StringComparison.Ordinal)).Sum(failure => failure.Value);
-        Assert.InRange(crowd.Failures.GetValueOrDefault("claim with key: Unavailable"), 0, (3 * withoutKey) + 10);
+        Assert.InRange(crowd.Failures.GetValueOrDefault("claim with key: Unavailable"), 0, Math.Max(2 * withoutKey, 12));
     }
 
     [Fact]

@@ -91,6 +91,20 @@ public sealed class RebuildTests(Engines engines)
     }
 
     [Fact]
+    public async Task Rebuild_OfClaimsThatWait_KeepsWhatWasAgreedInTheQueueAndWithTheUser()
+    {
+        using var node = new PoolNode(await engines.OpenAsync(Engine.Garnet));
+        var pool = await node.OpenPoolAsync(units: 5, limit: 2);
+        await node.Claims.ClaimAsync(pool, PoolNode.Kind, "u", 2, PoolNode.Key(1), "4900EUR");
+
+        await node.Rebuilder.RebuildAsync(pool);
+
+        var keys = new PoolKeys(pool);
+        Assert.EndsWith($",2,{PoolNode.Key(1)},4900EUR;", (string?)await node.Redis.DbOf(keys.Holders).HashGetAsync(keys.Holders, "u"), StringComparison.Ordinal);
+        Assert.EndsWith($",2,{PoolNode.Key(1)},4900EUR", (string?)await node.Redis.DbOf(keys.Log).ListGetByIndexAsync(keys.Log, 0), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Rebuild_WhileAnotherProcessIsAtIt_StandsBack()
     {
         using var node = new PoolNode(await engines.OpenAsync(Engine.Garnet));

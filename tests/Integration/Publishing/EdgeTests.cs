@@ -178,7 +178,7 @@ public sealed class EdgeTests
 
     private static Task<JsonObject> PutAsync(SluiceServer server, string sku, string title) => server.ServerPutAsync($"/v1/products/{sku}", new JsonObject { ["title"] = title, ["description"] = new string('d', 1_000) });
 
-    private static Task<Seen> GetAsync(NginxEdge edge, string path, string? token = null) => GetAsync(edge.Http, path, token);
+    private static Task<Seen> GetAsync(EdgeServer edge, string path, string? token = null) => GetAsync(edge.Http, path, token);
 
     private static async Task<Seen> GetAsync(HttpClient http, string path, string? token = null)
     {

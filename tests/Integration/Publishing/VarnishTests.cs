@@ -150,9 +150,9 @@ public sealed class VarnishTests
 
     private static Task<JsonObject> PutAsync(SluiceServer server, string title) => server.ServerPutAsync("/v1/products/mug", new JsonObject { ["title"] = title });
 
-    private static Task<int> PurgeAsync(VarnishEdge edge, string path) => AskAsync(edge, "PURGE", path);
+    private static Task<int> PurgeAsync(EdgeServer edge, string path) => AskAsync(edge, "PURGE", path);
 
-    private static async Task<int> AskAsync(VarnishEdge edge, string method, string path = "/", params (string Name, string Value)[] headers)
+    private static async Task<int> AskAsync(EdgeServer edge, string method, string path = "/", params (string Name, string Value)[] headers)
     {
         using var request = new HttpRequestMessage(new HttpMethod(method), path);
         foreach (var (name, value) in headers)
@@ -164,7 +164,7 @@ public sealed class VarnishTests
         return (int)answer.StatusCode;
     }
 
-    private static async Task<Seen> GetAsync(VarnishEdge edge, string path, string? token = null, string? cookie = null)
+    private static async Task<Seen> GetAsync(EdgeServer edge, string path, string? token = null, string? cookie = null)
     {
         using var request = new HttpRequestMessage(HttpMethod.Get, path);
         if (token is not null)
