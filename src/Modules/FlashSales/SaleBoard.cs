@@ -25,12 +25,13 @@ internal sealed class SaleBoard
     private readonly Database database;
     private readonly PoolStore pools;
     private readonly LeftUnits leftUnits;
+    private readonly SaleCalendar calendar;
     private readonly TimeProvider time;
     private readonly Snapshot<Board> board;
 
-    public SaleBoard(Database database, PoolStore pools, LeftUnits leftUnits, FlashSalesOptions options, TimeProvider time)
+    public SaleBoard(Database database, PoolStore pools, LeftUnits leftUnits, SaleCalendar calendar, FlashSalesOptions options, TimeProvider time)
     {
-        (this.database, this.pools, this.leftUnits, this.time) = (database, pools, leftUnits, time);
+        (this.database, this.pools, this.leftUnits, this.calendar, this.time) = (database, pools, leftUnits, calendar, time);
         board = new(LoadAsync, options.BoardAge, time);
     }
 
@@ -55,8 +56,12 @@ internal sealed class SaleBoard
         return await LoadAsync("WHERE s.id = @id", new { id }) is [var old] ? old : null;
     }
 
-    /// <summary>Something changed through this node: the next look sees it.</summary>
-    public void Invalidate() => board.Invalidate();
+    /// <summary>Something changed through this node: the next look sees it, on the calendar too.</summary>
+    public void Invalidate()
+    {
+        board.Invalidate();
+        calendar.Invalidate();
+    }
 
     private async Task<Board> LoadAsync()
     {

@@ -52,6 +52,9 @@ internal sealed class SaleCalendar
     /// <summary>As this node has it, a fraction of a second old.</summary>
     public ValueTask<KeptCalendar> GetAsync() => kept.GetAsync();
 
+    /// <summary>Something changed through this node: the next <see cref="GetAsync"/> sees it.</summary>
+    public void Invalidate() => kept.Invalidate();
+
     /// <summary>As it is this moment.</summary>
     public async Task<KeptCalendar> ReadAsync()
     {

@@ -200,6 +200,21 @@ public sealed class SaleOperationTests(HttpShop shop)
         Assert.Equal("holds", (string?)(await shop.Server.SettledCertificateAsync(sale))["verdict"]);
     }
 
+    [Fact]
+    public async Task Sale_OperatedThroughThisNode_IsOnItsCalendarAndPagesAtOnce()
+    {
+        await ShowsAsync("/v1/calendar", "items");
+        var sale = await shop.Server.OpenSaleAsync(stock: 1);
+        await ShowsAsync("/v1/calendar", sale);
+        await ShowsAsync("/", $"/sales/{sale}");
+        await ShowsAsync($"/sales/{sale}", "From ");
+
+        await OperateAsync(sale, "pause", "paused");
+        await ShowsAsync($"/sales/{sale}", "This sale is paused");
+
+        async Task ShowsAsync(string path, string text) => Assert.Contains(text, (await shop.SendAsync(HttpMethod.Get, path, "public")).Text, StringComparison.Ordinal);
+    }
+
     private Task<HttpAnswer> CreateAsync(string field, string value)
     {
         var body = new JsonObject { ["sku"] = "k", ["title"] = "K", ["priceCents"] = 100, ["currency"] = "EUR", ["stockUnits"] = 5 };
