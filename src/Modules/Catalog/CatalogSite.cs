@@ -13,6 +13,8 @@ internal sealed class CatalogSite(CatalogPages pages, Database database) : ISite
 
     public Task<long> VersionAsync() => CatalogVersion.ReadAsync(database, ReadFrom.Writer);
 
+    public IReadOnlyList<string> AskedWithQueries => ["/products", "/search", "/v1/products", "/v1/search"];
+
     public async IAsyncEnumerable<SiteFile> FilesAsync()
     {
         var all = await database.ReadAsync(connection => Categories.ReadAsync(connection));

@@ -23,6 +23,9 @@ public sealed class Site(IEnumerable<ISitePart> parts)
         return version;
     }
 
+    /// <summary>What has no files because it takes a query, and changes with the site.</summary>
+    public IEnumerable<string> AskedWithQueries => parts.SelectMany(part => part.AskedWithQueries);
+
     /// <exception cref="InvalidDataException">An address that is none, or that two files have: a mistake in a part. Nothing is published then.</exception>
     public async IAsyncEnumerable<SiteFile> FilesAsync([EnumeratorCancellation] CancellationToken cancel)
     {

@@ -63,7 +63,7 @@ public sealed partial class SitePublisher : BackgroundService
         {
             try
             {
-                await purge.TellAsync(changed, cancel);
+                await purge.TellAsync(changed.Count == 0 ? [] : [.. changed.Union(site.AskedWithQueries, StringComparer.Ordinal)], cancel);
                 if (options.HasCaches)
                 {
                     LogTold(log, changed.Count);

@@ -15,6 +15,9 @@ public interface ISitePart
     /// <summary>A number that rises with each change of what the files are made from. Cheap: it is asked several times a second.</summary>
     Task<long> VersionAsync();
 
+    /// <summary>Addresses whose answers with a query change with this part too. There are no files of them; caches in front are told to forget them.</summary>
+    IReadOnlyList<string> AskedWithQueries => [];
+
     /// <summary>All files, as of a moment after this call.</summary>
     IAsyncEnumerable<SiteFile> FilesAsync();
 }

@@ -28,9 +28,22 @@ public sealed class EdgeTests
             Assert.Contains($"/sales/{sale}\"", (await GetAsync(edge, "/")).Text, StringComparison.Ordinal);
             Assert.Contains("49.00 EUR", (await GetAsync(edge, $"/sales/{sale}")).Text, StringComparison.Ordinal);
 
-            // A change is there soon: the page, the data, the list.
+            // A change is there soon: the page, the data, the list. What has a query and was kept goes with the files of before.
+            string[] asked = ["/v1/products?limit=1", "/v1/search?q=mug", "/search?q=mug"];
+            foreach (var path in asked)
+            {
+                await Eventually.TrueAsync(async () => await GetAsync(edge, path) is { Edge: "HIT" } kept && kept.Text.Contains("Mug 1", StringComparison.Ordinal), $"{path} is kept");
+            }
+
             await PutAsync(server, "mug", "Mug 2");
             await Eventually.TrueAsync(async () => (await GetAsync(edge, "/v1/products/mug")).Text.Contains("Mug 2", StringComparison.Ordinal), "the edge shows the change");
+            foreach (var path in asked)
+            {
+                var anew = await GetAsync(edge, path);
+                Assert.Equal((path, "MISS"), (path, anew.Edge));
+                Assert.Contains("Mug 2", anew.Text, StringComparison.Ordinal);
+            }
+
             foreach (var path in new[] { "/products/mug", "/products", "/v1/products/mug" })
             {
                 var file = await GetAsync(edge, path);

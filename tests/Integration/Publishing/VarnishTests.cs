@@ -18,7 +18,7 @@ public sealed class VarnishTests
         await PutAsync(server, "Mug 1");
         var sale = await server.OpenSaleAsync(stock: 5);
         await using var edge = await VarnishEdge.StartAsync(server.Port, port);
-        string[] addresses = ["/", "/products/mug", "/products", "/v1/products/mug", "/v1/products?limit=5", "/v1/calendar", $"/sales/{sale}"];
+        string[] addresses = ["/", "/products/mug", "/products", "/v1/products/mug", "/v1/products?limit=5", "/v1/search?q=mug", "/v1/calendar", $"/sales/{sale}"];
         foreach (var path in addresses)
         {
             await Eventually.TrueAsync(async () => await GetAsync(edge, path) is { Status: 200, Edge: "HIT" }, $"{path} is kept");
@@ -51,6 +51,12 @@ public sealed class VarnishTests
                 $"change {change} is seen");
             newest = change;
         }
+
+        // A search is no file, and forgotten with the files.
+        var told = Told();
+        await PutAsync(server, "Mug 7");
+        await Eventually.TrueAsync(() => Task.FromResult(Told() > told), "the cache is told");
+        Assert.Equal("MISS", (await GetAsync(edge, "/v1/search?q=mug")).Edge);
 
         // The node is off: what is kept stands, at first by asking in vain, then because the node is known to be away; what is not kept is away.
         foreach (var path in addresses)
@@ -88,6 +94,8 @@ public sealed class VarnishTests
 
         var away = await GetAsync(edge, "/v1/products/other");
         Assert.Equal((503, "unavailable"), (away.Status, (string?)JsonNode.Parse(away.Text)!["code"]));
+
+        int Told() => server.Process.Output.Split('\n').Count(line => line.Contains("The caches in front forget", StringComparison.Ordinal));
     }
 
     [Fact]
