@@ -38,6 +38,11 @@ internal sealed class RedisStore(RedisConnection redis, bool ownsConnection) : I
     /// <inheritdoc/>
     public async Task<CachedAnswer?[]> FindAsync(string[] keys)
     {
+        if (keys is [var only])
+        {
+            return [CachedAnswer.FromBytes((byte[]?)await resting.AskAsync(() => redis.GuardAsync(only, db => db.StringGetAsync(only, CommandFlags.DemandMaster))))];
+        }
+
         var found = await resting.AskAsync(() => redis.GuardAsync(keys[0], db => db.StringGetAsync([.. keys.Select(key => (RedisKey)key)], CommandFlags.DemandMaster)));
         return [.. found.Select(value => CachedAnswer.FromBytes((byte[]?)value))];
     }

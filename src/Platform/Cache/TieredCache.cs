@@ -80,7 +80,50 @@ public sealed class TieredCache : IDisposable
     /// <param name="load">Reads it from SQL, as it is at this moment or later: at the writer or with <see cref="ReadFrom.Reader"/>. May run more than once.</param>
     /// <param name="known">The version that the caller has seen, 0 = none: what is older than that is not given.</param>
     /// <exception cref="DependencyUnavailableException">It is kept nowhere, and SQL cannot be asked now or too many ask.</exception>
-    public async ValueTask<CachedAnswer> GetAsync(CacheKey key, Func<Task<CachedAnswer>> load, long known = 0)
+    public async ValueTask<CachedAnswer> GetAsync(CacheKey key, Func<Task<CachedAnswer>> load, long known = 0) =>
+        key.IsPrivate && (await FindAsync([key]))[0] is { } there && there.Version >= known ? there : await GetOrReadAsync(key, load, known);
+
+    /// <summary>Several answers of one user. One round trip when all of them are kept; what is not goes its own way, as in <see cref="GetAsync"/>.</summary>
+    /// <param name="parts">Keys of one user.</param>
+    /// <inheritdoc cref="GetAsync"/>
+    public async ValueTask<IReadOnlyList<CachedAnswer>> GetManyAsync(params IReadOnlyList<CachePart> parts)
+    {
+        var found = await FindAsync([.. parts.Select(part => part.Key)]);
+        return await Task.WhenAll(parts.Select(async (part, i) => found[i] is { } there && there.Version >= part.Known ? there : await GetOrReadAsync(part.Key, part.Load, part.Known)));
+    }
+
+    // What is there of one user, who is most often alone in asking: only looked at, without a lease and without waiting for others. It is read for this caller, so nothing that was told before it asked is missing.
+    private async ValueTask<CachedAnswer?[]> FindAsync(CacheKey[] keys)
+    {
+        if (SharedOf(keys[0]) is { } shared)
+        {
+            try
+            {
+                var found = await shared.FindAsync(Array.ConvertAll(keys, key => key.Name));
+                for (var i = 0; i < found.Length; i++)
+                {
+                    if (found[i] is { } answer && IsBehind(keys[i], answer))
+                    {
+                        found[i] = null;
+                    }
+                    else if (found[i] is not null)
+                    {
+                        Told(found[i]!, "shared");
+                    }
+                }
+
+                return found;
+            }
+            catch (DependencyUnavailableException)
+            {
+                failures.Add(1);
+            }
+        }
+
+        return new CachedAnswer?[keys.Length];
+    }
+
+    private async ValueTask<CachedAnswer> GetOrReadAsync(CacheKey key, Func<Task<CachedAnswer>> load, long known)
     {
         var inMemory = !key.IsPrivate || tiers.IsAlone;
         for (var tries = 1; tries <= TriesMax; tries++)
@@ -117,37 +160,6 @@ public sealed class TieredCache : IDisposable
         return ShownAhead(key, await LoadAsync(load));
 
         bool IsGood(CachedAnswer answer) => !IsOutdated(key, answer.AsOf) && !IsBehind(key, answer) && (answer.Version >= known || time.GetElapsedTime(answer.AsOf) < KnownGrace);
-    }
-
-    /// <summary>Several answers of one user. One round trip when all of them are kept; what is not goes its own way, as in <see cref="GetAsync"/>.</summary>
-    /// <param name="parts">Keys of one user.</param>
-    /// <inheritdoc cref="GetAsync"/>
-    public async ValueTask<IReadOnlyList<CachedAnswer>> GetManyAsync(params IReadOnlyList<CachePart> parts)
-    {
-        CachedAnswer?[] found = new CachedAnswer?[parts.Count];
-        if (SharedOf(parts[0].Key) is { } shared)
-        {
-            try
-            {
-                // Only looked at, without a lease. Each is read for this caller alone, so nothing that was told before it asked is missing.
-                found = await shared.FindAsync([.. parts.Select(part => part.Key.Name)]);
-            }
-            catch (DependencyUnavailableException)
-            {
-                failures.Add(1);
-            }
-        }
-
-        return await Task.WhenAll(parts.Select(async (part, i) =>
-        {
-            if (found[i] is not { } answer || answer.Version < part.Known)
-            {
-                return await GetAsync(part.Key, part.Load, part.Known);
-            }
-
-            Told(answer, "shared");
-            return answer;
-        }));
     }
 
     /// <summary>True when these versions are still the newest, found out in one round trip and without loading the answers. False: they are not, or it takes a look at the answers to know.</summary>

@@ -159,6 +159,26 @@ public abstract class SharedAnswersTests(SharedEngine engine)
     }
 
     [Fact]
+    public async Task AnswerOfOneUser_StraightFromSql_IsNotFollowedByAnOlderOneThatNodesShare()
+    {
+        var key = CacheKey.OfUser("u-straight", "fact");
+        await one.ChangeAsync(key);
+        Assert.Equal(1, await other.SeeAsync(key));
+        foreach (var look in new Func<Task<long?>>[] { () => one.SeeAsync(key), async () => (await one.SeeManyAsync(key))[0] })
+        {
+            // As above; and then it is asked for again, alone or together with others.
+            await engine.DropAsync(key.Name);
+            var version = await one.ChangeAsync(key);
+            var older = new CachedAnswer(version - 1, System.Text.Encoding.ASCII.GetBytes($"{version - 1}")).ToBytes();
+            one.Between = () => engine.PlaceAsync(key.Name, older);
+            Assert.Equal(version, await one.SeeAsync(key));
+            one.Between = () => Task.CompletedTask;
+
+            Assert.Equal(version, await look());
+        }
+    }
+
+    [Fact]
     public async Task SharedServer_Killed_ReadsGoOnWithFewQuestionsToSql_AndAreSharedAgainAfterwards()
     {
         await using var mortal = NewEngine();
