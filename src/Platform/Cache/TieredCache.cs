@@ -80,8 +80,7 @@ public sealed class TieredCache : IDisposable
     /// <param name="load">Reads it from SQL, as it is at this moment or later: at the writer or with <see cref="ReadFrom.Reader"/>. May run more than once.</param>
     /// <param name="known">The version that the caller has seen, 0 = none: what is older than that is not given.</param>
     /// <exception cref="DependencyUnavailableException">It is kept nowhere, and SQL cannot be asked now or too many ask.</exception>
-    public async ValueTask<CachedAnswer> GetAsync(CacheKey key, Func<Task<CachedAnswer>> load, long known = 0) =>
-        key.IsPrivate && (await FindAsync([key]))[0] is { } there && there.Version >= known ? there : await GetOrReadAsync(key, load, known);
+    public ValueTask<CachedAnswer> GetAsync(CacheKey key, Func<Task<CachedAnswer>> load, long known = 0) => key.IsPrivate ? FindOrReadAsync(key, load, known) : GetOrReadAsync(key, load, known);
 
     /// <summary>Several answers of one user. One round trip when all of them are kept; what is not goes its own way, as in <see cref="GetAsync"/>.</summary>
     /// <param name="parts">Keys of one user.</param>
@@ -91,6 +90,9 @@ public sealed class TieredCache : IDisposable
         var found = await FindAsync([.. parts.Select(part => part.Key)]);
         return await Task.WhenAll(parts.Select(async (part, i) => found[i] is { } there && there.Version >= part.Known ? there : await GetOrReadAsync(part.Key, part.Load, part.Known)));
     }
+
+    private async ValueTask<CachedAnswer> FindOrReadAsync(CacheKey key, Func<Task<CachedAnswer>> load, long known) =>
+        (await FindAsync([key]))[0] is { } there && there.Version >= known ? there : await GetOrReadAsync(key, load, known);
 
     // What is there of one user, who is most often alone in asking: only looked at, without a lease and without waiting for others. It is read for this caller, so nothing that was told before it asked is missing.
     private async ValueTask<CachedAnswer?[]> FindAsync(CacheKey[] keys)
