@@ -46,8 +46,8 @@ public sealed class TieredCache : IDisposable
     // How many reads of a key are under way.
     private readonly ConcurrentDictionary<string, int> reading = new(StringComparer.Ordinal);
     private readonly Meter meter = new(Pools.PoolMetrics.MeterName);
-    private readonly Counter<long> reads, bytes, failures;
-    private readonly Histogram<double> age;
+    private readonly TierCounts counts;
+    private readonly Counter<long> failures;
     private long heardAll, sweptAt;
 
     // At least as many as there are, about: a lost count is no harm.
@@ -68,11 +68,9 @@ public sealed class TieredCache : IDisposable
         passing = new FusionCacheEntryOptions(options.ProcessAge) { Size = EntryBytes, SkipMemoryCacheRead = true, SkipMemoryCacheWrite = true };
         fusion = new FusionCache(new FusionCacheOptions { DisableTagging = true, DefaultEntryOptions = kept }, memory);
         loads = new Turns(options.LoadsAtOnceMax, options.LoadsAtOnceMax * 8, "to read what is kept nowhere");
-        reads = meter.CreateCounter<long>("sluice_cache_reads", description: "Answers, by the tier they came from: process, shared, sql, version (unchanged, nothing loaded)");
-        bytes = meter.CreateCounter<long>("sluice_cache_bytes", unit: "By", description: "JSON bytes of these answers");
+        counts = new TierCounts(meter);
         failures = meter.CreateCounter<long>("sluice_cache_shared_failures", description: "Times that what nodes share could not be asked");
         meter.CreateObservableCounter("sluice_cache_shared_too_large", () => tiers.Shared?.TooLarge ?? 0, description: "Answers that nodes do not share because the engine takes none of that size");
-        age = meter.CreateHistogram<double>("sluice_cache_age_seconds", unit: "s", description: "How long ago an answer from memory was read");
         meter.CreateObservableGauge("sluice_cache_process_bytes", () => memory.GetCurrentStatistics()?.CurrentEstimatedSize ?? 0, unit: "By", description: "Memory for answers");
     }
 
@@ -110,7 +108,7 @@ public sealed class TieredCache : IDisposable
                     }
                     else if (found[i] is not null)
                     {
-                        Told(found[i]!, "shared");
+                        Told(found[i]!, Tier.Shared);
                     }
                 }
 
@@ -174,7 +172,7 @@ public sealed class TieredCache : IDisposable
             {
                 if ((await shared.VersionsAsync([.. parts.Select(part => part.Key.Name)])).SequenceEqual(parts.Select(part => (long?)part.Version)))
                 {
-                    reads.Add(1, new KeyValuePair<string, object?>("tier", "version"));
+                    counts.Count(Tier.Version, 0);
                     return true;
                 }
             }
@@ -269,7 +267,7 @@ public sealed class TieredCache : IDisposable
         if (answer is not null)
         {
             answer = answer with { AsOf = asOf };
-            Told(answer, "shared");
+            Told(answer, Tier.Shared);
         }
         else
         {
@@ -335,7 +333,7 @@ public sealed class TieredCache : IDisposable
         try
         {
             var answer = await load();
-            Told(answer, "sql");
+            Told(answer, Tier.Sql);
             return answer;
         }
         finally
@@ -359,17 +357,12 @@ public sealed class TieredCache : IDisposable
     private CachedAnswer Near(CachedAnswer answer)
     {
         answer.Count();
-        Told(answer, "process");
-        age.Record(time.GetElapsedTime(answer.AsOf).TotalSeconds);
+        Told(answer, Tier.Process);
+        counts.Age(answer.Reads, time.GetElapsedTime(answer.AsOf));
         return answer;
     }
 
-    private void Told(CachedAnswer answer, string tier)
-    {
-        var tag = new KeyValuePair<string, object?>("tier", tier);
-        reads.Add(1, tag);
-        bytes.Add(answer.Json?.Length ?? 0, tag);
-    }
+    private void Told(CachedAnswer answer, Tier tier) => counts.Count(tier, answer.Json?.Length ?? 0);
 
     private sealed record Ahead(long Version, long At);
 }

@@ -116,7 +116,7 @@ public static class Versioned
     private static void Head(HttpContext context, string etag)
     {
         context.Response.Headers.ETag = etag;
-        context.Response.Headers.CacheControl = context.Features.Get<Caller>() is null ? "public, max-age=0, s-maxage=1, stale-while-revalidate=1, stale-if-error=600" : "private, no-cache";
+        context.Response.Headers.CacheControl = context.GetEndpoint()?.Metadata.GetMetadata<AccessRuleMetadata>()?.Rule == AccessRule.Public ? "public, max-age=0, s-maxage=1, stale-while-revalidate=1, stale-if-error=600" : "private, no-cache";
     }
 
     // A list of quoted tags, or *. Weak and strong are one: a tag names the content, not its bytes.
