@@ -30,11 +30,14 @@ public sealed class Database : IDisposable
     private static readonly TimeSpan TryTimeMax = TimeSpan.FromSeconds(3), PauseMin = TimeSpan.FromMilliseconds(5);
 
     private readonly ISqlEngine engine;
+    private readonly string name;
     private readonly Readers? readers;
     private readonly Turns writers;
 
-    public Database(SqlOptions options, string dataFolder)
+    /// <param name="name">What an operator is told that is away.</param>
+    public Database(SqlOptions options, string dataFolder, string name = "sql")
     {
+        this.name = name;
         if (options.Connection.Equals(SqlOptions.Embedded, StringComparison.OrdinalIgnoreCase))
         {
             engine = options.Readers.Count == 0 ? new SqliteEngine(options, dataFolder) : throw new DependencyUnavailableException("sql", "Sql:Readers are of a server: name the writer in Sql:Connection.");
@@ -98,7 +101,7 @@ public sealed class Database : IDisposable
                             throw;
                         }
 
-                        throw new DependencyUnavailableException("sql", engine.Says(e), e);
+                        throw new DependencyUnavailableException(name, engine.Says(e), e);
                     }
                 }
 
@@ -154,7 +157,7 @@ public sealed class Database : IDisposable
                 // A connection may have died while nobody used it; the next one may be well.
                 if (wasAsked || failure != SqlFailure.Away || tries == TriesMax || Stopwatch.GetElapsedTime(started) > TryTimeMax)
                 {
-                    throw new DependencyUnavailableException("sql", engine.Says(e), e);
+                    throw new DependencyUnavailableException(name, engine.Says(e), e);
                 }
             }
         }
