@@ -55,6 +55,9 @@ public sealed record SqlOptions
     /// <summary>Accept a MySQL server that does not flush every commit. What was confirmed can then be lost with it; for trials only.</summary>
     public bool AcceptWeakDurability { get; init; }
 
+    /// <summary>Nothing: a record would say all its values, and there are passwords among them.</summary>
+    public override string ToString() => nameof(SqlOptions);
+
     /// <summary>What is wrong with settings that are each legal alone.</summary>
     public IEnumerable<string> Contradictions()
     {

@@ -11,8 +11,14 @@ public sealed class CancelAgainstPayTests(ITestOutputHelper output)
     public async Task CancelAndPay_RacingAThousandTimes_ExactlyOneWinsEachTime()
     {
         await using var server = await SluiceServer.StartAsync(Drills.NoRateLimit);
-        var buyers = await Rush.BuyersAsync(server, Races);
-        var ledger = new Ledger(await server.OpenSaleAsync(Races), Races);
+        output.WriteLine(await RaceAsync(server, Races));
+    }
+
+    /// <summary>So many races of a buyer who cancels against a payment that comes in. Returns how they ended.</summary>
+    internal static async Task<string> RaceAsync(SluiceServer server, int races)
+    {
+        var buyers = await Rush.BuyersAsync(server, races);
+        var ledger = new Ledger(await server.OpenSaleAsync(races), races);
         using var rush = new Rush(server, ledger, buyers);
         await rush.PressOnceAsync();
         await ledger.AuditAsync(server);
@@ -35,9 +41,9 @@ public sealed class CancelAgainstPayTests(ITestOutputHelper output)
         }
 
         var audited = await ledger.AuditAsync(server);
-        Assert.Equal(Races, cancelled + paid);
+        Assert.Equal(races, cancelled + paid);
         Assert.Equal((paid, cancelled), (audited.Sold, audited.Left));
-        output.WriteLine($"{Races} races: {cancelled} cancelled, {paid} paid, none both, none neither");
+        return $"{races} races: {cancelled} cancelled, {paid} paid, none both, none neither";
     }
 
     // Two cancels and two callbacks of one payment at once; then both once more, and money that comes too late. True when the cancellation won.
