@@ -24,10 +24,7 @@ internal sealed class ShardedOrderAudit(Shards shards, TimeProvider time)
         var before = time.GetUtcNow().ToUnixTimeMilliseconds() - (long)WayMax.TotalMilliseconds;
         late = await home.QuerySingleAsync<long>("SELECT COUNT(*) FROM order_outbox WHERE sale_id = @saleId AND created_at < @before", new { saleId, before });
 
-        // Of no order that has its place elsewhere.
-        misplaced = await home.QuerySingleAsync<long>(
-            "SELECT COUNT(*) FROM orders WHERE sale_id = @saleId AND user_bucket NOT IN @buckets",
-            new { saleId, buckets = SqlList.Of(shards.All.Where(shard => shard.IsHome).SelectMany(shards.BucketsOf)) });
+        misplaced = await MisplacedAsync(home, saleId, shards.All.Where(shard => shard.IsHome).SelectMany(shards.BucketsOf));
         for (var last = 0L; await NextAsync(home, pools, last) is { Count: > 0 } claims; last = claims[^1].Id)
         {
             await LookAsync(home, claims);
@@ -117,11 +114,14 @@ internal sealed class ShardedOrderAudit(Shards shards, TimeProvider time)
             new { saleId, paid = OrderState.Paid, applied = PaymentOutcome.Applied });
         if (!shard.IsHome)
         {
-            misplaced += await connection.QuerySingleAsync<long>(
-                "SELECT COUNT(*) FROM orders WHERE sale_id = @saleId AND user_bucket NOT IN @buckets", new { saleId, buckets = SqlList.Of(shards.BucketsOf(shard)) });
+            misplaced += await MisplacedAsync(connection, saleId, shards.BucketsOf(shard));
             late += await connection.QuerySingleAsync<long>("SELECT COUNT(*) FROM releases WHERE returned = 0 AND pool_id = @saleId AND released_at < @before", new { saleId, before });
         }
     }
+
+    // Not "NOT IN": with no bucket at all that would count nothing.
+    private static Task<long> MisplacedAsync(DbConnection connection, long saleId, IEnumerable<long> buckets) => connection.QuerySingleAsync<long>(
+        "SELECT COUNT(CASE WHEN user_bucket IN @buckets THEN NULL ELSE 1 END) FROM orders WHERE sale_id = @saleId", new { saleId, buckets = SqlList.Of(buckets) });
 
     private static Task<long> CountClaimsAsync(DbConnection home, List<long> ids) => home.QuerySingleAsync<long>(
         "SELECT COUNT(*) FROM claims WHERE id IN @ids AND state IN (@confirmed, @released)", new { ids = SqlList.Of(ids), confirmed = ClaimState.Confirmed, released = ClaimState.Released });

@@ -8,7 +8,7 @@ namespace Sluice.Platform.Sql;
 /// <param name="Shop">Made by chance. Each shard carries it too, so that nobody's database is taken for a shard of somebody else.</param>
 /// <param name="Version">Counts the changes, from 1.</param>
 /// <param name="IsMoving">Buckets are on their way between shards: no node may run.</param>
-/// <param name="ShardOf">For each bucket the number of its shard.</param>
+/// <param name="ShardOf">For each bucket the number of its shard; -1: in the home database, before the first move is done.</param>
 internal sealed record ShardMap(string Shop, int ShardCount, long Version, bool IsMoving, IReadOnlyList<int> ShardOf)
 {
     /// <summary>The map, or null where there is none.</summary>
@@ -30,10 +30,26 @@ internal sealed record ShardMap(string Shop, int ShardCount, long Version, bool 
         return (await ReadAsync(home))!;
     }
 
+    /// <summary>A map in which all is in the home database, which is no shard (-1) yet: where the first move begins. No node starts with it.</summary>
+    public static async Task<ShardMap> NewAsync(Database home)
+    {
+        // May run again: it finds the map.
+        await home.WriteAsync(
+            async transaction =>
+            {
+                if (await ReadAsync(transaction.Connection!) is null)
+                {
+                    await SaveNewAsync(transaction, shardCount: 1, [.. Enumerable.Repeat(-1, ClaimIds.BucketCount)], isMoving: true);
+                }
+            },
+            LostCommit.RunAgain);
+        return (await ReadAsync(home))!;
+    }
+
     /// <summary>Whether there were claims before there were shards: their orders are in the home database.</summary>
     public static async Task<bool> HasOrdersAsync(Database home) => await home.ReadAsync(connection => connection.QueryFirstOrDefaultAsync<long?>("SELECT id FROM claims LIMIT 1")) is not null;
 
-    public static async Task SaveNewAsync(DbTransaction transaction, int shardCount, IReadOnlyList<int> shardOf, bool isMoving)
+    private static async Task SaveNewAsync(DbTransaction transaction, int shardCount, IReadOnlyList<int> shardOf, bool isMoving)
     {
         var connection = transaction.Connection!;
         await connection.ExecuteAsync(

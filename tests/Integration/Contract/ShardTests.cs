@@ -1,3 +1,4 @@
+using System.Globalization;
 using Sluice.Tests.Integration.Servers;
 
 namespace Sluice.Tests.Integration.Contract;
@@ -92,7 +93,7 @@ public sealed class ShardTests(ShardServers servers) : IClassFixture<ShardServer
             Assert.Equal("pending", await StateAsync(api, ids[0], token));
             Assert.Equal("applied", (string?)(await api.UserAsync(HttpMethod.Post, $"/v1/orders/{ids[0]}/test-payment", token)).Json["outcome"]);
             Assert.Equal("cancelled", (string?)(await api.UserAsync(HttpMethod.Post, $"/v1/orders/{ids[1]}/cancel", token)).Json["state"]);
-            Assert.Equal([long.Parse(ids[2])], await ShardedShop.QueryAsync<long>(shop.Home, "SELECT id FROM order_outbox"));
+            Assert.Equal([long.Parse(ids[2], CultureInfo.InvariantCulture)], await ShardedShop.QueryAsync<long>(shop.Home, "SELECT id FROM order_outbox"));
 
             // Copied and not yet deleted: what the shard says holds, and each is one order.
             await ShardedShop.QueryAsync<long>(shop.Home, "DELETE FROM order_outbox");
@@ -135,7 +136,8 @@ public sealed class ShardTests(ShardServers servers) : IClassFixture<ShardServer
     [Fact]
     public async Task Audit_OfOrdersThatAreLostMisplacedOrLate_SaysWhichCheckFails()
     {
-        var shop = await servers.NewShopAsync();
+        const string Stray = "INSERT INTO orders (id, sale_id, user_id, sku, title, units, price_cents, currency, state, created_at, pay_by) VALUES (@id, @sale, @user, 'kettle', 'Kettle', 1, 1, 'EUR', 3, 1, 1)";
+        var shop = await servers.NewShopAsync(homeIsShard: false);
         await using var server = await SluiceServer.StartAsync(shop.Settings);
         var sale = await server.OpenSaleAsync(10);
         var users = shop.UsersOf(1, 3);
@@ -148,12 +150,23 @@ public sealed class ShardTests(ShardServers servers) : IClassFixture<ShardServer
         await shop.AssertInPlaceAsync();
         Assert.Empty(await FailedAsync());
 
-        // At the shard of somebody else.
-        await ShardedShop.QueryAsync<long>(shop.Home, "INSERT INTO orders (id, sale_id, user_id, sku, title, units, price_cents, currency, state, created_at, pay_by) VALUES (@id, @sale, @user, 'kettle', 'Kettle', 1, 1, 'EUR', 3, 1, 1)", new { id = ids[0], sale, user = users[0] });
+        // Where no order should be, and at the shard of somebody else.
+        await ShardedShop.QueryAsync<long>(shop.Home, Stray, new { id = ids[0], sale, user = users[0] });
         Assert.Equal(["orders-at-their-shard"], await FailedAsync());
         await ShardedShop.QueryAsync<long>(shop.Home, "DELETE FROM orders");
+        await ShardedShop.QueryAsync<long>(shop.Shards[0], Stray, new { id = ids[0], sale, user = users[0] });
+        Assert.Equal(["orders-at-their-shard"], await FailedAsync());
+        await ShardedShop.QueryAsync<long>(shop.Shards[0], "DELETE FROM orders");
 
-        // A release that does not come home: of a claim that home does not have, so that it stays where it is for a moment that is long enough to be seen.
+        // Of nobody's claim; and one that waits for a shard to which nobody carries it.
+        await ShardedShop.QueryAsync<long>(shop.Shards[1], Stray, new { id = long.Parse(ids[0], CultureInfo.InvariantCulture) + 1, sale, user = users[0] });
+        Assert.Equal(["no-order-without-claim"], await FailedAsync());
+        await ShardedShop.QueryAsync<long>(shop.Shards[1], "DELETE FROM orders WHERE id = @id", new { id = long.Parse(ids[0], CultureInfo.InvariantCulture) + 1 });
+        await ShardedShop.QueryAsync<long>(shop.Home, "INSERT INTO order_outbox VALUES (1, @sale, 'u', 'kettle', 'Kettle', 1, 1, 'EUR', 0, 1, 1, 9)", new { sale });
+        Assert.Equal(["nothing-waits-long-for-a-shard"], await FailedAsync());
+        await ShardedShop.QueryAsync<long>(shop.Home, "DELETE FROM order_outbox");
+
+        // Ended without a release; paid without a payment; gone.
         await ShardedShop.QueryAsync<long>(shop.Shards[1], "UPDATE orders SET state = 2 WHERE id = @id", new { id = ids[1] });
         Assert.Equal(["orders-and-claims-agree"], await FailedAsync());
         await ShardedShop.QueryAsync<long>(shop.Shards[1], "UPDATE orders SET state = 0 WHERE id = @id; UPDATE orders SET state = 1 WHERE id = @other", new { id = ids[1], other = ids[2] });
