@@ -52,7 +52,7 @@ internal static class AuditCommand
 
         using var folder = ServeCommand.Own(settings);
         await using var node = await Node.OpenAsync(settings);
-        var workers = node.App.Services.GetServices<IHostedService>().Where(service => service is PoolKeeper or QueueDrain or QueueReader or QueueCarrier or CarryOrders).ToList();
+        var workers = node.App.Services.GetServices<IHostedService>().Where(service => service is PoolKeeper or QueueDrain or QueueReader or QueueCarrier or ForwardOrders).ToList();
         foreach (var worker in workers)
         {
             await worker.StartAsync(cancel);

@@ -73,7 +73,7 @@ internal sealed partial class CloseOrder(Releases releases, ShardReleases shardR
             }
             catch (DependencyUnavailableException e)
             {
-                // Decided is decided: the units come back as soon as Redis is there (PoolKeeper repeats it), and the home database (CarryOrders).
+                // Decided is decided: the units come back as soon as Redis is there (PoolKeeper repeats it), and the home database (ForwardOrders).
                 LogLater(log, closed.Count, e.Message);
             }
         }
@@ -117,27 +117,10 @@ internal sealed partial class ExpireUnpaid(Shards shards, CloseOrder close, Orde
 {
     private const int OrdersPerRoundMax = 500;
 
+    // Each shard by itself: one that is away keeps nobody else waiting.
+    protected override Task ExecuteAsync(CancellationToken stoppingToken) => Task.WhenAll(shards.All.Select(shard => RunAsync(shard, stoppingToken)));
+
     /// <summary>One round: closes what is overdue now. Returns how many orders.</summary>
-    internal async Task<int> RoundAsync()
-    {
-        var expired = 0;
-        DependencyUnavailableException? away = null;
-        foreach (var shard in shards.All)
-        {
-            try
-            {
-                expired += await RoundAsync(shard);
-            }
-            catch (DependencyUnavailableException e) when (shards.All.Count > 1)
-            {
-                // Each whatever became of the one before: of several shards one may be away for hours.
-                away ??= e;
-            }
-        }
-
-        return away is null ? expired : throw away;
-    }
-
     private async Task<int> RoundAsync(Shard shard)
     {
         var overdue = (await shard.Database.ReadAsync(connection => connection.QueryAsync<long>(
@@ -146,7 +129,7 @@ internal sealed partial class ExpireUnpaid(Shards shards, CloseOrder close, Orde
         return overdue.Count == 0 ? 0 : await close.RunAsync(shard, overdue, OrderState.Expired);
     }
 
-    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    private async Task RunAsync(Shard shard, CancellationToken stoppingToken)
     {
         await Task.Yield();
         while (!stoppingToken.IsCancellationRequested)
@@ -154,7 +137,7 @@ internal sealed partial class ExpireUnpaid(Shards shards, CloseOrder close, Orde
             var expired = 0;
             try
             {
-                expired = await RoundAsync();
+                expired = await RoundAsync(shard);
             }
             catch (Exception e)
             {

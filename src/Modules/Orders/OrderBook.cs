@@ -65,7 +65,7 @@ internal sealed class OrderBook(Shards shards, OrderOutbox outbox)
 
         // All of the user's that are on their way: few, or the shard is away and there is no list.
         var waiting = (await shards.Home.ReadAsync(
-            connection => connection.QueryAsync<Order>($"SELECT {Order.OutboxColumns} FROM order_outbox WHERE id IN (SELECT id FROM claims WHERE user_id = @userId)", new { userId }), ReadFrom.Reader)).AsList();
+            connection => connection.QueryAsync<Order>($"SELECT {Order.OutboxColumns} FROM order_outbox WHERE shard = @Index AND id IN (SELECT id FROM claims WHERE user_id = @userId)", new { shard.Index, userId }), ReadFrom.Reader)).AsList();
         return await shard.Database.ReadAsync(async connection =>
         {
             var (orders, version) = await ReadAtAsync(connection, shard, "user_id = @userId", "user_id = @userId AND id < @before", userId, before, limit, counts);

@@ -23,7 +23,7 @@ internal sealed class OrderOutbox(Shards shards)
     /// <summary>Copies the oldest orders that wait for a shard. Safe at any moment, any number of processes at once.</summary>
     /// <returns>How many there were; fewer than <see cref="PerRoundMax"/>: that was all.</returns>
     /// <exception cref="DependencyUnavailableException">The shard or the home database is away: the next call goes on.</exception>
-    public async Task<bool> CarryAsync(Shard shard)
+    public async Task<bool> ForwardAsync(Shard shard)
     {
         var waiting = (await shards.Home.ReadAsync(connection => connection.QueryAsync<Order>(
             $"SELECT {Order.OutboxColumns} FROM order_outbox WHERE shard = @Index ORDER BY id LIMIT @PerRoundMax", new { shard.Index, PerRoundMax }))).AsList();
@@ -32,7 +32,7 @@ internal sealed class OrderOutbox(Shards shards)
     }
 
     /// <summary>After this those of the orders that wait are at the shard. One look at the home database where none does.</summary>
-    /// <inheritdoc cref="CarryAsync"/>
+    /// <inheritdoc cref="ForwardAsync"/>
     public async Task BringAsync(Shard shard, IReadOnlyList<long> orderIds) => await CopyAsync(shard, (await shards.Home.ReadAsync(connection => connection.QueryAsync<Order>(
         $"SELECT {Order.OutboxColumns} FROM order_outbox WHERE id IN @ids ORDER BY id", new { ids = SqlList.Of(orderIds) }))).AsList());
 

@@ -52,9 +52,9 @@ public sealed class OrdersModule : IModule
     public void AddWorkers(IServiceCollection services)
     {
         services.AddHostedService<ExpireUnpaid>();
-        services.AddHostedService(provider => new CarryOrders(
+        services.AddHostedService(provider => new ForwardOrders(
             provider.GetRequiredService<Shards>(), provider.GetRequiredService<OrderOutbox>(), provider.GetRequiredService<ShardReleases>(), provider.GetRequiredService<Releases>(),
-            provider.GetRequiredService<PoolMetrics>(), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<CarryOrders>>()));
+            provider.GetRequiredService<PoolMetrics>(), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<ForwardOrders>>()));
     }
 }
 

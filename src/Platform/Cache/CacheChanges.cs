@@ -105,38 +105,23 @@ public sealed partial class CacheChanges(Shards shards, CacheTiers tiers, Tiered
         }
     }
 
-    protected override Task ExecuteAsync(CancellationToken stoppingToken) => Rounds.RunAsync(RoundAsync, Round, (error, says) => LogFailed(log, error, says), time, stoppingToken);
+    protected override Task ExecuteAsync(CancellationToken stoppingToken) => Task.WhenAll(
+        shards.Others.Select(shard => (Func<Task>)(() => RoundAsync(shard))).Prepend(RoundAsync).Select(round => Rounds.RunAsync(round, Round, (error, says) => LogFailed(log, error, says), time, stoppingToken)));
 
     /// <summary>Listens where it does not yet, tells what was noted a while ago, and forgets what it heard long ago.</summary>
     internal async Task RoundAsync()
     {
         cache.Sweep();
         await ListenAsync();
-        var before = time.GetUtcNow().ToUnixTimeMilliseconds() - (long)LeftAge.TotalMilliseconds;
-        await TellAllNotedAsync(shards.Home, before);
-
-        // Each whatever became of the one before: what waits at a shard that is away waits for it alone.
-        DependencyUnavailableException? away = null;
-        foreach (var shard in shards.Others)
-        {
-            try
-            {
-                await TellAllNotedAsync(shard.Database, before);
-            }
-            catch (DependencyUnavailableException e)
-            {
-                away ??= e;
-            }
-        }
-
-        if (away is not null)
-        {
-            throw away;
-        }
+        await TellAllNotedAsync(shards.Home);
     }
 
-    private async Task TellAllNotedAsync(Database database, long before)
+    // Of a shard by itself: what waits at one that is away waits for it alone.
+    private Task RoundAsync(Shard shard) => TellAllNotedAsync(shard.Database);
+
+    private async Task TellAllNotedAsync(Database database)
     {
+        var before = time.GetUtcNow().ToUnixTimeMilliseconds() - (long)LeftAge.TotalMilliseconds;
         int told;
         do
         {

@@ -5,7 +5,7 @@ using Sluice.Platform.Hosting;
 namespace Sluice.Platform.Sql;
 
 /// <summary>Which bucket is at which shard: 256 rows in the home database, made by the first start and changed by <c>sluice spread</c> alone.</summary>
-/// <param name="Shop">Made by chance. Each shard carries it too, so that nobody's database is taken for a shard of somebody else.</param>
+/// <param name="Shop">Made by chance. Each shard has it too, so that nobody's database is taken for a shard of somebody else.</param>
 /// <param name="Version">Counts the changes, from 1.</param>
 /// <param name="IsMoving">Buckets are on their way between shards: no node may run.</param>
 /// <param name="ShardOf">For each bucket the number of its shard; -1: in the home database, before the first move is done.</param>
@@ -68,7 +68,7 @@ internal sealed record ShardMap(string Shop, int ShardCount, long Version, bool 
         await connection.ExecuteAsync("UPDATE shard_map SET shards = @shardCount, is_moving = 0, version = version + 1 WHERE id = 1", new { shardCount }, transaction);
     }
 
-    /// <summary>Whether a shard is the one that it is taken for. One that carries no name yet is given it.</summary>
+    /// <summary>Whether a shard is the one that it is taken for. One that has no name yet is given it.</summary>
     /// <returns>What is wrong, or null.</returns>
     public async Task<string?> WhyNotAsync(Shard shard)
     {

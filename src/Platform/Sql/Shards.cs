@@ -29,7 +29,7 @@ public sealed class Shard(int index, Database database, bool isHome)
 }
 
 /// <summary>
-/// Says where the rows of a user are. The one place that decides it: by the user's bucket (<see cref="ClaimIds.Bucket"/>), which each id of a claim and of its order carries, and by the map in the home database.
+/// Says where the rows of a user are. The one place that decides it: by the user's bucket (<see cref="ClaimIds.Bucket"/>), which each id of a claim and of its order names, and by the map in the home database.
 /// Pools, claims and releases are at home whoever's they are; orders and payments are at the shard. Without <see cref="SqlOptions.Shards"/> there is one, the home database. docs/adr/0012.
 /// </summary>
 public sealed class Shards : IDisposable
@@ -131,7 +131,7 @@ public sealed class Shards : IDisposable
     [
         .. options.Shards.Select((connection, index) => PlaceOf(connection) == PlaceOf(options.Connection)
             ? new Shard(index, home, isHome: true)
-            : new Shard(index, new Database(options with { Connection = connection, Readers = [], Shards = [] }, dataFolder, $"sql shard {index}"), isHome: false)),
+            : new Shard(index, new Database(options with { Connection = connection, Readers = [], Shards = [] }, dataFolder, $"sql shard {index}", rests: true), isHome: false)),
     ];
 
     /// <summary>For an operator: nothing, or how many there are.</summary>

@@ -77,7 +77,7 @@ public sealed class ShardTests(ShardServers servers) : IClassFixture<ShardServer
 
         await shop.AssertInPlaceAsync();
 
-        // As if they had not gone yet, and nobody were there to carry them.
+        // As if they had not gone yet, and nobody were there to forward them.
         await server.KillAsync();
         var rows = await ShardedShop.QueryAsync<(long Id, long Sale, string User, string Sku, string Title, int Units, long Price, string Currency, int State, long Created, long PayBy)>(
             shop.Shards[1], "SELECT id, sale_id, user_id, sku, title, units, price_cents, currency, state, created_at, pay_by FROM orders");
@@ -158,7 +158,7 @@ public sealed class ShardTests(ShardServers servers) : IClassFixture<ShardServer
         Assert.Equal(["orders-at-their-shard"], await FailedAsync());
         await ShardedShop.QueryAsync<long>(shop.Shards[0], "DELETE FROM orders");
 
-        // Of nobody's claim; and one that waits for a shard to which nobody carries it.
+        // Of nobody's claim; and one that waits for a shard to which nobody forwards it.
         await ShardedShop.QueryAsync<long>(shop.Shards[1], Stray, new { id = long.Parse(ids[0], CultureInfo.InvariantCulture) + 1, sale, user = users[0] });
         Assert.Equal(["no-order-without-claim"], await FailedAsync());
         await ShardedShop.QueryAsync<long>(shop.Shards[1], "DELETE FROM orders WHERE id = @id", new { id = long.Parse(ids[0], CultureInfo.InvariantCulture) + 1 });

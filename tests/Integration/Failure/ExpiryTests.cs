@@ -25,10 +25,10 @@ public sealed class ExpiryTests(ITestOutputHelper output)
     }
 
     /// <summary>Sells out, lets everything expire, and sells the same units again, a few times. Returns what it saw.</summary>
-    internal static async Task<string> TakeTurnsAsync(SluiceServer server)
+    internal static async Task<string> TakeTurnsAsync(SluiceServer server, int turns = Turns)
     {
         var ledger = new Ledger(await server.OpenSaleAsync(Stock, paymentTimeout: "PT1S"), Stock);
-        for (var turn = 0; turn < Turns; turn++)
+        for (var turn = 0; turn < turns; turn++)
         {
             // Each turn a new crowd that takes every unit that is there, and never pays. Half of it must be told "sold out" for the flag to be up.
             var crowd = await Rush.BuyersAsync(server, Stock * 2, $"turn{turn}");
@@ -48,6 +48,6 @@ public sealed class ExpiryTests(ITestOutputHelper output)
         await Eventually.TrueAsync(async () => (long)(await server.ServerGetAsync($"/v1/pools/{ledger.SaleId}"))["leftUnits"]! == Stock, "every unit came back");
         var audited = await ledger.AuditAsync(server);
         Assert.Equal((0L, (long)Stock), (audited.Sold, audited.Left));
-        return $"{Stock} units were sold {ledger.Count} times in {Turns} turns, and all came back";
+        return $"{Stock} units were sold {ledger.Count} times in {turns} turns, and all came back";
     }
 }

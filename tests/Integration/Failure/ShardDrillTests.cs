@@ -26,7 +26,7 @@ public sealed class ShardDrillTests(ShardServers servers, ITestOutputHelper outp
     {
         var shop = await servers.NewShopAsync(homeIsShard: false);
         await using var server = await SluiceServer.StartAsync([.. Drills.NoRateLimit, .. shop.Settings, "Orders:ExpiryRound=00:00:00.1"]);
-        output.WriteLine(await ExpiryTests.TakeTurnsAsync(server));
+        output.WriteLine(await ExpiryTests.TakeTurnsAsync(server, turns: 2));
         await shop.AssertInPlaceAsync();
     }
 

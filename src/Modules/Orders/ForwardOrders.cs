@@ -8,8 +8,8 @@ using Sluice.Platform.Sql;
 
 namespace Sluice.Modules.Orders;
 
-/// <summary>Carries orders to their shards and releases home. Each shard by itself: one that is away keeps nobody else waiting.</summary>
-public sealed partial class CarryOrders : BackgroundService
+/// <summary>Forwards orders to their shards and brings releases home. Each shard by itself: one that is away keeps nobody else waiting.</summary>
+public sealed partial class ForwardOrders : BackgroundService
 {
     private static readonly TimeSpan Round = TimeSpan.FromMilliseconds(100), CountRound = TimeSpan.FromSeconds(5);
 
@@ -18,12 +18,12 @@ public sealed partial class CarryOrders : BackgroundService
     private readonly ShardReleases releases;
     private readonly Releases home;
     private readonly TimeProvider time;
-    private readonly ILogger<CarryOrders> log;
+    private readonly ILogger<ForwardOrders> log;
 
-    // Of each shard how many orders wait for it, and since when the oldest does (Unix milliseconds, 0: none). Kept for the metrics.
+    // Of each shard how many orders wait for it, and when the oldest was claimed (Unix milliseconds, 0: none). For the metrics.
     private volatile IReadOnlyList<(int Shard, long Rows, long Since)> waiting = [];
 
-    internal CarryOrders(Shards shards, OrderOutbox outbox, ShardReleases releases, Releases home, PoolMetrics metrics, TimeProvider time, ILogger<CarryOrders> log)
+    internal ForwardOrders(Shards shards, OrderOutbox outbox, ShardReleases releases, Releases home, PoolMetrics metrics, TimeProvider time, ILogger<ForwardOrders> log)
     {
         (this.shards, this.outbox, this.releases, this.home, this.time, this.log) = (shards, outbox, releases, home, time, log);
         if (shards.Others.Count > 0)
@@ -31,7 +31,7 @@ public sealed partial class CarryOrders : BackgroundService
             metrics.Meter.CreateObservableGauge("sluice_outbox_orders", () => waiting.Select(each => new Measurement<long>(each.Rows, Of(each.Shard))), description: "Orders that wait for the way to their shard");
             metrics.Meter.CreateObservableGauge(
                 "sluice_outbox_age", () => waiting.Select(each => new Measurement<double>(each.Since == 0 ? 0 : Math.Max(0, (time.GetUtcNow().ToUnixTimeMilliseconds() - each.Since) / 1_000.0), Of(each.Shard))), "s",
-                "Since when the oldest of them waits");
+                "How long ago the oldest of them was claimed");
         }
     }
 
@@ -42,7 +42,7 @@ public sealed partial class CarryOrders : BackgroundService
     /// <summary>One round: all that waits for this shard, and what it has released.</summary>
     internal async Task RoundAsync(Shard shard)
     {
-        while (await outbox.CarryAsync(shard))
+        while (await outbox.ForwardAsync(shard))
         {
         }
 
@@ -54,8 +54,8 @@ public sealed partial class CarryOrders : BackgroundService
 
     private async Task CountAsync()
     {
-        var rows = (await shards.Home.ReadAsync(connection => connection.QueryAsync<(long Shard, long Rows, long Since)>("SELECT shard, COUNT(*), MIN(created_at) FROM order_outbox GROUP BY shard"))).ToDictionary(row => row.Shard);
-        waiting = [.. shards.Others.Select(shard => rows.TryGetValue(shard.Index, out var row) ? (shard.Index, row.Rows, row.Since) : (shard.Index, 0L, 0L))];
+        var rows = (await shards.Home.ReadAsync(connection => connection.QueryAsync<(long Shard, long Rows, long Oldest)>("SELECT shard, COUNT(*), MIN(id) FROM order_outbox GROUP BY shard"))).ToDictionary(row => row.Shard);
+        waiting = [.. shards.Others.Select(shard => rows.TryGetValue(shard.Index, out var row) ? (shard.Index, row.Rows, ClaimIds.TimeOf(row.Oldest).ToUnixTimeMilliseconds()) : (shard.Index, 0L, 0L))];
     }
 
     private static KeyValuePair<string, object?> Of(int shard) => new("shard", shard);
