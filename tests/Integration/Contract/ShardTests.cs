@@ -1,4 +1,5 @@
 using System.Globalization;
+using Sluice.Modules.Orders;
 using Sluice.Tests.Integration.Servers;
 
 namespace Sluice.Tests.Integration.Contract;
@@ -108,6 +109,27 @@ public sealed class ShardTests(ShardServers servers) : IClassFixture<ShardServer
         Assert.Equal(["paid", "cancelled", "pending"], states);
         var certificate = await server.SettledCertificateAsync(sale);
         Assert.True(((string?)certificate["verdict"], (long)certificate["soldUnits"]!) == ("holds", 2), certificate.ToJsonString());
+    }
+
+    [Fact]
+    public async Task Change_NotedAtAShardByANodeThatDied_IsToldByAnother()
+    {
+        var shop = await servers.NewShopAsync();
+        await using var server = await SluiceServer.StartAsync(shop.Settings);
+        var sale = await server.OpenSaleAsync(10);
+        var user = shop.UsersOf(1, 1)[0];
+        var token = await server.TokenAsync(user);
+        Assert.Equal(201, (await server.ClaimAsync(sale, token, prefer: "wait=10")).Status);
+        await shop.AssertInPlaceAsync();
+        async Task<string?> StateAsync() => (string?)(await server.UserAsync(HttpMethod.Get, "/v1/orders", token)).Json["items"]![0]!["state"];
+
+        // Kept, so that nobody sees the change until it is told.
+        Assert.Equal("pending", await StateAsync());
+        await ShardedShop.QueryAsync<long>(shop.Shards[1], "UPDATE orders SET state = 3");
+        Assert.Equal("pending", await StateAsync());
+        await ShardedShop.QueryAsync<long>(shop.Shards[1], "INSERT INTO cache_changes (id, cache_key, is_private, made_at) VALUES (1, @Name, 1, 1)", new { OrderPages.KeyOf(user).Name });
+        await Eventually.TrueAsync(async () => await StateAsync() == "expired", "the change is told");
+        Assert.Equal([0L], await ShardedShop.QueryAsync<long>(shop.Shards[1], "SELECT COUNT(*) FROM cache_changes"));
     }
 
     [Fact]
