@@ -19,7 +19,7 @@ public static class PlatformServices
         services.AddSingleton(node);
         services.AddSingleton(shards);
         services.AddSingleton(shards.Home);
-        if (shards.Others.Count > 0)
+        if (shards.MapVersion > 0)
         {
             services.AddHostedService(provider => ActivatorUtilities.CreateInstance<ShardKeeper>(provider, schemas));
         }

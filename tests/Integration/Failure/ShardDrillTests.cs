@@ -165,6 +165,33 @@ public sealed class ShardDrillTests(ShardServers servers, ITestOutputHelper outp
         }
     }
 
+    [Fact]
+    public async Task Shard_ThatHangs_IsGivenUp_KeepsNobodyElseWaiting_AndIsUsedAgainWhenItWakes()
+    {
+        var shop = await servers.NewShopAsync();
+        await using var server = await SluiceServer.StartAsync([.. Settings, .. shop.Settings, "Sql:ConnectTimeMax=00:00:01", "Sql:StatementTimeMax=00:00:01"]);
+        var sale = await server.OpenSaleAsync(10);
+        var (here, there) = (await server.TokenAsync(shop.UsersOf(0, 1)[0]), await server.TokensAsync(shop.UsersOf(1, 400)));
+        Assert.Equal(201, (await server.ClaimAsync(sale, there[0], prefer: "wait=10")).Status);
+        await shop.AssertInPlaceAsync();
+        servers.Other.Process.Stop();
+        try
+        {
+            // More than the questions to SQL that a node has at once, and those that wait for their turn.
+            var lists = there.Select(token => server.UserAsync(HttpMethod.Get, "/v1/orders", token)).ToList();
+            Assert.Equal(201, (await server.ClaimAsync(sale, here, prefer: "wait=10")).Status);
+            await Eventually.TrueAsync(async () => (await server.UserAsync(HttpMethod.Get, "/v1/orders", here)).Status == 200, "the other shard's users see their orders");
+            Assert.All(await Task.WhenAll(lists), list => Assert.Equal((503, true), (list.Status, list.RetryAfter is not null)));
+        }
+        finally
+        {
+            servers.Other.Process.Continue();
+        }
+
+        await Eventually.TrueAsync(async () => (await server.UserAsync(HttpMethod.Get, "/v1/orders", there[0])).Status == 200, "the shard is asked again");
+        Assert.Equal("holds", (string?)(await server.SettledCertificateAsync(sale))["verdict"]);
+    }
+
     private sealed record Bought(Answer Claim, string Token)
     {
         public string Id => Claim.ClaimId;
