@@ -1,4 +1,6 @@
 using System.Net.Sockets;
+using Sluice.Platform.Hosting;
+using Sluice.Platform.Sql;
 using Sluice.Tests.Integration.Servers;
 
 namespace Sluice.Tests.Integration.Failure;
@@ -109,6 +111,18 @@ public sealed class ShardDrillTests(ShardServers servers, ITestOutputHelper outp
         await servers.Other.KillAsync();
         try
         {
+            // Who asked for it in vain is followed by others who are told at once, not by a crowd that waits.
+            using (var database = new Database(new SqlOptions { Connection = shop.Shards[1] }, "", "sql shard 1", rests: true))
+            {
+                var told = new List<string>();
+                for (var i = 0; i < 20; i++)
+                {
+                    told.Add((await Assert.ThrowsAsync<DependencyUnavailableException>(() => database.ReadAsync(connection => Task.FromResult(0)))).Message);
+                }
+
+                Assert.Contains("sql shard 1: it did not answer a moment ago.", told);
+            }
+
             // Claims of both go on; the claim is confirmed, though its order cannot be shown.
             foreach (var again in new[] { false, true })
             {
