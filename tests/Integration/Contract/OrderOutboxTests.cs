@@ -55,7 +55,27 @@ public sealed class OrderOutboxTests(Engines engines)
         await done.CancelAsync();
         await looking;
 
+        // It arrives between the look at the shard and the look into the outbox; and, for a list, between the two the other way round.
+        await WaitAgainAsync(orders[0]);
+        home.Opened = _ => ForwardNow();
+        Assert.NotNull(await book.FindAsync(orders[0].Id, orders[0].User, ReadFrom.Writer));
+        await WaitAgainAsync(orders[1]);
+        shard.Database.Opened = _ => ForwardNow();
+        Assert.Equal((Orders / 20, Orders / 20), await book.NewestAsync(orders[1].User, limit: 200) is var (list, count) ? (list.Count, (int)count) : default);
+
         Assert.Equal([0L], await ShardedShop.QueryAsync<long>(options.Connection, "SELECT COUNT(*) FROM order_outbox"));
         Assert.Equal(orders.Select(order => order.Id), await ShardedShop.QueryAsync<long>(options.Shards[0], "SELECT id FROM orders WHERE kind = 'flash-sale' ORDER BY id"));
+
+        async Task WaitAgainAsync((long Id, string User) order)
+        {
+            await ShardedShop.QueryAsync<long>(options.Shards[0], "DELETE FROM orders WHERE id = @Id", new { order.Id });
+            await ShardedShop.QueryAsync<long>(options.Connection, "INSERT INTO order_outbox VALUES (@Id, 7, @User, 'k', 'K', 1, 5, 'EUR', 0, 1, 2, 0)", new { order.Id, order.User });
+        }
+
+        void ForwardNow()
+        {
+            (home.Opened, shard.Database.Opened) = (null, null);
+            Task.Run(() => outbox.ForwardAsync(shard)).Wait(TimeSpan.FromSeconds(30));
+        }
     }
 }
