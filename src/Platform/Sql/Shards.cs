@@ -34,6 +34,8 @@ public sealed class Shard(int index, Database database, bool isHome)
 /// </summary>
 public sealed class Shards : IDisposable
 {
+    private const string WrongShard = "sql shards";
+
     private readonly Shard[] ofBucket;
     private volatile bool isOutdated;
 
@@ -77,23 +79,40 @@ public sealed class Shards : IDisposable
     public static async Task<Shards> OpenAsync(SqlOptions options, string dataFolder, Database home, Assembly[] assemblies, ILogger<ShardKeeper> log)
     {
         var map = await ShardMap.ReadAsync(home);
-        map = (map, options.Shards.Count) switch
-        {
-            (null, 0) => null,
-            ({ IsMoving: true }, _) => throw Refuse("buckets were being moved, and that was broken off. Stop every node and run 'sluice spread' again (docs/shards.md)."),
-            ({ } known, var count) when known.ShardCount != count => throw Refuse(
-                $"the orders of this shop are spread over {known.ShardCount} shards, and Sql:Shards names {count}. Name those {known.ShardCount}; to have another number, stop every node and run 'sluice spread' (docs/shards.md)."),
-            (null, var count) when await ShardMap.HasOrdersAsync(home) => throw Refuse(
-                $"this shop has orders in one database, and Sql:Shards names {count}. Stop every node and run 'sluice spread' to spread them (docs/shards.md)."),
-            (null, var count) => await ShardMap.MakeAsync(home, count),
-            ({ } known, _) => known,
-        };
-        if (map is null)
+        var count = options.Shards.Count;
+        if (map is null && count == 0)
         {
             return None(home);
         }
 
+        if (map is { IsMoving: true })
+        {
+            throw Refuse("buckets were being moved, and that was broken off. Stop every node and run 'sluice spread' again (docs/shards.md).");
+        }
+
+        if (map is not null && map.ShardCount != count)
+        {
+            throw Refuse(
+                $"the orders of this shop are spread over {map.ShardCount} shards, and Sql:Shards names {count}. Name those {map.ShardCount}; to have another number, stop every node and run 'sluice spread' (docs/shards.md).");
+        }
+
+        if (map is null && await ShardMap.HasOrdersAsync(home))
+        {
+            throw Refuse($"this shop has orders in one database, and Sql:Shards names {count}. Stop every node and run 'sluice spread' to spread them (docs/shards.md).");
+        }
+
         var all = Name(options, dataFolder, home);
+        if (map is null)
+        {
+            // Before it is decided for good what is where, all of them are there.
+            foreach (var shard in all.Where(shard => !shard.IsHome))
+            {
+                Migrate(shard, assemblies);
+            }
+
+            map = await ShardMap.MakeAsync(home, all.Count);
+        }
+
         foreach (var shard in all)
         {
             try
@@ -120,11 +139,13 @@ public sealed class Shards : IDisposable
     {
         if (!shard.IsHome)
         {
-            Migrations.Run(shard.Unchecked, [Migrations.OfShard], assemblies);
+            Migrate(shard, assemblies);
         }
 
         return await map.WhyNotAsync(shard);
     }
+
+    private static void Migrate(Shard shard, Assembly[] assemblies) => Migrations.Run(shard.Unchecked, [Migrations.OfShard], assemblies);
 
     /// <summary>The databases that the settings name; the home database is itself among them.</summary>
     internal static IReadOnlyList<Shard> Name(SqlOptions options, string dataFolder, Database home) =>
@@ -149,8 +170,6 @@ public sealed class Shards : IDisposable
     internal void Outdate() => isOutdated = true;
 
     internal bool IsOutdated => isOutdated;
-
-    private const string WrongShard = "sql shards";
 
     private Shard OfBucket(int bucket) => !isOutdated ? ofBucket[bucket] : throw Refuse("the map of the shards was changed while this node ran: start it again.");
 

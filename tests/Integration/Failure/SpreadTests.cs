@@ -102,6 +102,9 @@ public sealed class SpreadTests(Engines engines)
         using var database = new Database(Options(0), "");
         Migrations.Run(database, Node.Schemas);
 
+        // One that is not there: nothing is decided at the first start, and what there is then may be named otherwise.
+        await RefusedAsync(Options(2) with { Shards = [shards[1], shards[0] + "_missing"] }, "Unknown database");
+
         // At the first start; and again, by two nodes at once.
         await OpenAsync(Options(2));
         await Task.WhenAll(OpenAsync(Options(2)), OpenAsync(Options(2)));
