@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Sluice.Modules.Orders;
 using Sluice.Platform.Hosting;
 using Sluice.Platform.Pools;
 using Sluice.Platform.WriteQueue;
@@ -51,7 +52,7 @@ internal static class AuditCommand
 
         using var folder = ServeCommand.Own(settings);
         await using var node = await Node.OpenAsync(settings);
-        var workers = node.App.Services.GetServices<IHostedService>().Where(service => service is PoolKeeper or QueueDrain or QueueReader or QueueCarrier).ToList();
+        var workers = node.App.Services.GetServices<IHostedService>().Where(service => service is PoolKeeper or QueueDrain or QueueReader or QueueCarrier or ForwardOrders).ToList();
         foreach (var worker in workers)
         {
             await worker.StartAsync(cancel);

@@ -87,8 +87,22 @@ internal static class Commands
                 parsed.GetValue(json)),
             cancel));
 
+        var toShards = new Option<int?>("--to") { Description = "Spread over the first so many of Sql:Shards, 1–16 (all of them)" };
+        toShards.Validators.Add(result =>
+        {
+            if (result.Tokens is [var token] && (!int.TryParse(token.Value, NumberStyles.None, CultureInfo.InvariantCulture, out var value) || value is < 1 or > 16))
+            {
+                result.AddError("--to is a number from 1 to 16.");
+            }
+        });
+        var spread = new Command(
+            "spread",
+            "Move orders between SQL shards, while the shop stands still: from one database to several, to more, or to fewer. Broken off, it is run again. See docs/shards.md.\n\nExamples:\n" +
+            "  sluice spread    (with Sql:Connection and every Sql:Shards:N in the environment)\n  sluice spread --to 2") { toShards, data, set };
+        spread.SetAction((parsed, cancel) => SpreadCommand.RunAsync(Overrides(parsed, data, null, set), parsed.GetValue(toShards), cancel));
+
         var root = new RootCommand("Sluice: flash sales that sell exactly what there is, keep what they accepted, and prove both.\n\n'sluice rush' is the load tester; see 'sluice rush --help'.")
-        { serve, demo, audit, verify, import, publish, checkSql, ClusterCommands.Create(json) };
+        { serve, demo, audit, verify, import, publish, checkSql, spread, ClusterCommands.Create(json) };
         var result = root.Parse(args);
         if (result.Errors.Count > 0)
         {

@@ -22,12 +22,16 @@ namespace Sluice.Host;
 internal sealed class Node : IAsyncDisposable
 {
     private readonly Database database;
+    private readonly Shards shards;
     private readonly RedisConnection redis;
     private readonly CacheTiers tiers;
     private readonly ILoggerFactory engineLogs;
 
-    private Node(Settings settings, IReadOnlyList<IModule> modules, Database database, RedisConnection redis, CacheTiers tiers, ILoggerFactory engineLogs, WebApplication app) =>
-        (Settings, Modules, this.database, this.redis, this.tiers, this.engineLogs, App) = (settings, modules, database, redis, tiers, engineLogs, app);
+    private Node(Settings settings, IReadOnlyList<IModule> modules, Database database, Shards shards, RedisConnection redis, CacheTiers tiers, ILoggerFactory engineLogs, WebApplication app) =>
+        (Settings, Modules, this.database, this.shards, this.redis, this.tiers, this.engineLogs, App) = (settings, modules, database, shards, redis, tiers, engineLogs, app);
+
+    /// <summary>What brings its migrations.</summary>
+    public static readonly Assembly[] Schemas = [typeof(Database).Assembly, typeof(ModuleList).Assembly];
 
     public Settings Settings { get; }
 
@@ -35,7 +39,7 @@ internal sealed class Node : IAsyncDisposable
 
     public WebApplication App { get; }
 
-    public string Engines => $"{redis.Describe}; {database.Describe}{tiers.Describe}{(Brokers is { } brokers ? $"; {brokers.Describe}" : "")}";
+    public string Engines => $"{redis.Describe}; {database.Describe}{shards.Describe}{tiers.Describe}{(Brokers is { } brokers ? $"; {brokers.Describe}" : "")}";
 
     // Null on a node that is no worker, or whose workers read the log.
     private Brokers? Brokers => App.Services.GetService<Brokers>();
@@ -68,7 +72,7 @@ internal sealed class Node : IAsyncDisposable
         var modules = Choose(node.Modules);
         var proxies = Proxies.Trust(node.KnownProxies);
         var replicated = settings.Get<PoolsOptions>().Durability == Durability.Replicated;
-        if (settings.Get<RedisOptions>().Contradictions(replicated).Concat(settings.Get<WriteQueueOptions>().Contradictions()).Concat(settings.Get<PublishOptions>().Contradictions()).Concat(settings.Get<OidcOptions>().Contradictions()).ToList() is { Count: > 0 } contradictions)
+        if (settings.Get<RedisOptions>().Contradictions(replicated).Concat(settings.Get<SqlOptions>().Contradictions()).Concat(settings.Get<WriteQueueOptions>().Contradictions()).Concat(settings.Get<PublishOptions>().Contradictions()).Concat(settings.Get<OidcOptions>().Contradictions()).ToList() is { Count: > 0 } contradictions)
         {
             throw new SettingsException(contradictions);
         }
@@ -87,11 +91,13 @@ internal sealed class Node : IAsyncDisposable
         // The engines are opened before there is an application, and outlive it.
         var engineLogs = LoggerFactory.Create(logging => ToStandardError(logging).SetMinimumLevel(LogLevel.Error).AddFilter("Sluice", LogLevel.Information));
         var database = new Database(settings.Get<SqlOptions>(), node.Data);
+        Shards? shards = null;
         RedisConnection? redis = null;
         CacheTiers tiers;
         try
         {
-            Migrations.Run(database, typeof(Database).Assembly, typeof(ModuleList).Assembly);
+            Migrations.Run(database, Schemas);
+            shards = await Shards.OpenAsync(settings.Get<SqlOptions>(), node.Data, database, Schemas, engineLogs.CreateLogger<ShardKeeper>());
             redis = await RedisConnection.OpenAsync(settings.Get<RedisOptions>(), node.Data, engineLogs, replicated);
             tiers = await CacheTiers.OpenAsync(settings.Get<CacheOptions>(), redis, node.Data, engineLogs, TimeProvider.System);
         }
@@ -102,13 +108,14 @@ internal sealed class Node : IAsyncDisposable
                 await redis.DisposeAsync();
             }
 
+            shards?.Dispose();
             database.Dispose();
             engineLogs.Dispose();
             throw;
         }
 
         Configure(builder, settings, node);
-        builder.Services.AddPlatform(node, database, redis, tiers);
+        builder.Services.AddPlatform(node, shards, redis, tiers, Schemas);
         foreach (var options in settings.All.Where(options => options is not NodeOptions))
         {
             builder.Services.AddSingleton(options.GetType(), options);
@@ -155,7 +162,7 @@ internal sealed class Node : IAsyncDisposable
         var app = builder.Build();
         app.Lifetime.ApplicationStopping.Register(app.Services.GetRequiredService<ClaimWaiters>().StopWaiting);
         Map(app, node, proxies, modules);
-        var opened = new Node(settings, modules, database, redis, tiers, engineLogs, app);
+        var opened = new Node(settings, modules, database, shards, redis, tiers, engineLogs, app);
         if (opened.Brokers is { } brokers)
         {
             try
@@ -177,6 +184,7 @@ internal sealed class Node : IAsyncDisposable
         await App.DisposeAsync();
         await tiers.DisposeAsync();
         await redis.DisposeAsync();
+        shards.Dispose();
         database.Dispose();
         engineLogs.Dispose();
     }

@@ -129,7 +129,7 @@ internal sealed class Settings
 
     private static bool IsSecret(string key) =>
         key.EndsWith("Connection", StringComparison.OrdinalIgnoreCase) || key.EndsWith("Password", StringComparison.OrdinalIgnoreCase) ||
-        key.StartsWith("Sql:Readers", StringComparison.OrdinalIgnoreCase) || key.Contains("Secret", StringComparison.OrdinalIgnoreCase) || key.EndsWith("AccessKey", StringComparison.OrdinalIgnoreCase);
+        key.StartsWith("Sql:Readers", StringComparison.OrdinalIgnoreCase) || key.StartsWith("Sql:Shards", StringComparison.OrdinalIgnoreCase) || key.Contains("Secret", StringComparison.OrdinalIgnoreCase) || key.EndsWith("AccessKey", StringComparison.OrdinalIgnoreCase);
 
     private static string Describe(Type type) =>
         type == typeof(TimeSpan) ? "a time such as 00:00:05" : type == typeof(bool) ? "true or false" : type.IsEnum ? $"one of {string.Join(", ", Enum.GetNames(type))}" : "a number";

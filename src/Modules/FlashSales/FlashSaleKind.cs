@@ -27,5 +27,5 @@ internal sealed class FlashSaleKind(PlacedOrders orders) : IPoolKind
 
     public Task WrittenAsync(IReadOnlyList<Claim> claims) => orders.ShowAsync(claims.Select(claim => claim.UserId));
 
-    public Task<IReadOnlyList<AuditCheck>> AuditAsync(DbConnection snapshot, long poolId, IReadOnlyList<long> lanes) => PlacedOrders.AuditAsync(snapshot, poolId, lanes);
+    public Task<IReadOnlyList<AuditCheck>> AuditAsync(DbConnection snapshot, long poolId, IReadOnlyList<long> lanes) => orders.AuditAsync(snapshot, poolId, lanes);
 }

@@ -1,3 +1,4 @@
+using System.Data.Common;
 using Dapper;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
@@ -19,20 +20,20 @@ internal static class CancelOrder
     public static void Map(IEndpointRouteBuilder routes) => routes.MapPost("/v1/orders/{id}/cancel", HandleAsync).For(AccessRule.User)
         .WithTags("Orders").WithSummary("Cancel an unpaid order; its units go back to the sale").Produces<OrderView>().Refuses(409, "order-paid");
 
-    private static async Task<IResult> HandleAsync(string id, HttpContext context, Database database, CloseOrder close)
+    private static async Task<IResult> HandleAsync(string id, HttpContext context, OrderBook book, Shards shards, CloseOrder close)
     {
-        if (!Names.TryId(id, out var orderId) || await GetOrders.FindAsync(database, orderId, context.UserId(), ReadFrom.Writer) is not { } before)
+        if (!Names.TryId(id, out var orderId) || await book.FindAsync(orderId, context.UserId(), ReadFrom.Writer) is not { } before)
         {
             return Problem.NotFound("order");
         }
 
         if (before.State == OrderState.Pending)
         {
-            await close.RunAsync([orderId], OrderState.Cancelled);
+            await close.RunAsync(shards.Of(orderId), [orderId], OrderState.Cancelled);
         }
 
         // Read again: payment or expiry may have been faster.
-        var order = (await GetOrders.FindAsync(database, orderId, context.UserId(), ReadFrom.Writer))!;
+        var order = (await book.FindAsync(orderId, context.UserId(), ReadFrom.Writer))!;
         return order.State switch
         {
             OrderState.Cancelled or OrderState.Expired => Results.Json(order.ToView(), OrdersJson.Default.OrderView),
@@ -42,49 +43,69 @@ internal static class CancelOrder
     }
 }
 
-/// <summary>Ends pending orders and gives their units back: the order, the claim and the release in one transaction, then Redis.</summary>
-internal sealed partial class CloseOrder(Database database, Releases releases, CacheChanges changes, ILogger<CloseOrder> log)
+/// <summary>Ends pending orders and gives their units back: the order, the claim and the release in one transaction, then Redis. At a shard the order and the release that is due; then home, then Redis.</summary>
+internal sealed partial class CloseOrder(Releases releases, ShardReleases shardReleases, OrderOutbox outbox, CacheChanges changes, ILogger<CloseOrder> log)
 {
     /// <summary>Only orders that are still pending are closed: payment and cancellation race for one guarded row each, and one of them wins.</summary>
+    /// <param name="shard">Where all of them are.</param>
     /// <returns>How many were closed.</returns>
-    public async Task<int> RunAsync(IReadOnlyList<long> orderIds, OrderState to)
+    public async Task<int> RunAsync(Shard shard, IReadOnlyList<long> orderIds, OrderState to)
     {
-        // May run again: an order that was closed is not pending any more, and is passed over.
-        var shown = await database.WriteAsync(
-            async transaction =>
-            {
-                var connection = transaction.Connection!;
-                var pending = (await connection.QueryAsync<(long Id, string UserId)>(
-                    $"SELECT id, user_id FROM orders WHERE id IN @orderIds AND state = @pending ORDER BY id{Dialect.ForUpdate(transaction)}",
-                    new { orderIds = SqlList.Of(orderIds), pending = OrderState.Pending },
-                    transaction)).AsList();
-                var ids = pending.ConvertAll(order => order.Id);
-                await connection.ExecuteAsync("UPDATE orders SET state = @to WHERE id IN @ids", new { ids = SqlList.Of(ids), to }, transaction);
-                var released = await releases.ReleaseAsync(transaction, ids);
-                List<CacheKey> pages = [.. pending.Select(order => order.UserId).Distinct(StringComparer.Ordinal).Select(OrderPages.KeyOf)];
-                await changes.AddAsync(transaction, pages);
-                return released.Count == ids.Count
-                    ? (Closed: ids.Count, Pages: pages)
-                    : throw new InvalidOperationException($"Of {ids.Count} pending orders only {released.Count} had a confirmed claim.");
-            },
-            LostCommit.RunAgain);
-        var closed = shown.Closed;
-        if (closed > 0)
+        if (!shard.IsHome)
         {
-            FaultPoints.Reach("release.committed");
-            await changes.TellAsync(shown.Pages);
+            await outbox.BringAsync(shard, orderIds);
+        }
+
+        // May run again: an order that was closed is not pending any more, and is passed over.
+        var (closed, pages) = await shard.Database.WriteAsync(transaction => CloseAsync(transaction, shard, orderIds, to), LostCommit.RunAgain);
+        if (closed.Count > 0)
+        {
+            FaultPoints.Reach(shard.IsHome ? "release.committed" : "shard.closed");
+            await changes.TellAsync(pages);
             try
             {
+                if (!shard.IsHome)
+                {
+                    await shardReleases.TakeAsync(shard, closed);
+                }
+
                 await releases.ReturnPendingAsync();
             }
             catch (DependencyUnavailableException e)
             {
-                // Decided is decided: the units come back as soon as Redis is there (PoolKeeper repeats it).
-                LogLater(log, closed, e.Message);
+                // Decided is decided: the units come back as soon as Redis is there (PoolKeeper repeats it), and the home database (ForwardOrders).
+                LogLater(log, closed.Count, e.Message);
             }
         }
 
-        return closed;
+        return closed.Count;
+    }
+
+    private async Task<(List<long> Closed, List<CacheKey> Pages)> CloseAsync(DbTransaction transaction, Shard shard, IReadOnlyList<long> orderIds, OrderState to)
+    {
+        var connection = transaction.Connection!;
+        var pending = (await connection.QueryAsync<ShardRelease>(
+            $"SELECT id AS ClaimId, sale_id AS PoolId, user_id AS UserId, units AS Units FROM orders WHERE id IN @orderIds AND state = @pending ORDER BY id{Dialect.ForUpdate(transaction)}",
+            new { orderIds = SqlList.Of(orderIds), pending = OrderState.Pending },
+            transaction)).AsList();
+        var ids = pending.ConvertAll(order => order.ClaimId);
+        await connection.ExecuteAsync("UPDATE orders SET state = @to WHERE id IN @ids", new { ids = SqlList.Of(ids), to }, transaction);
+        if (shard.IsHome)
+        {
+            var released = await releases.ReleaseAsync(transaction, ids);
+            if (released.Count != ids.Count)
+            {
+                throw new InvalidOperationException($"Of {ids.Count} pending orders only {released.Count} had a confirmed claim.");
+            }
+        }
+        else
+        {
+            await shardReleases.NoteAsync(transaction, pending);
+        }
+
+        List<CacheKey> pages = [.. pending.Select(order => order.UserId).Distinct(StringComparer.Ordinal).Select(OrderPages.KeyOf)];
+        await changes.AddAsync(transaction, pages);
+        return (ids, pages);
     }
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "{Count} released claims wait for Redis: {Says}")]
@@ -92,20 +113,23 @@ internal sealed partial class CloseOrder(Database database, Releases releases, C
 }
 
 /// <summary>Gives the units of orders that were not paid in time back to their sale.</summary>
-internal sealed partial class ExpireUnpaid(Database database, CloseOrder close, OrdersOptions options, TimeProvider time, ILogger<ExpireUnpaid> log) : BackgroundService
+internal sealed partial class ExpireUnpaid(Shards shards, CloseOrder close, OrdersOptions options, TimeProvider time, ILogger<ExpireUnpaid> log) : BackgroundService
 {
     private const int OrdersPerRoundMax = 500;
 
+    // Each shard by itself: one that is away keeps nobody else waiting.
+    protected override Task ExecuteAsync(CancellationToken stoppingToken) => Task.WhenAll(shards.All.Select(shard => RunAsync(shard, stoppingToken)));
+
     /// <summary>One round: closes what is overdue now. Returns how many orders.</summary>
-    internal async Task<int> RoundAsync()
+    private async Task<int> RoundAsync(Shard shard)
     {
-        var overdue = (await database.ReadAsync(connection => connection.QueryAsync<long>(
+        var overdue = (await shard.Database.ReadAsync(connection => connection.QueryAsync<long>(
             "SELECT id FROM orders WHERE state = 0 AND pay_by < @now ORDER BY pay_by LIMIT @OrdersPerRoundMax",
             new { now = time.GetUtcNow().ToUnixTimeMilliseconds(), OrdersPerRoundMax }))).AsList();
-        return overdue.Count == 0 ? 0 : await close.RunAsync(overdue, OrderState.Expired);
+        return overdue.Count == 0 ? 0 : await close.RunAsync(shard, overdue, OrderState.Expired);
     }
 
-    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    private async Task RunAsync(Shard shard, CancellationToken stoppingToken)
     {
         await Task.Yield();
         while (!stoppingToken.IsCancellationRequested)
@@ -113,7 +137,7 @@ internal sealed partial class ExpireUnpaid(Database database, CloseOrder close, 
             var expired = 0;
             try
             {
-                expired = await RoundAsync();
+                expired = await RoundAsync(shard);
             }
             catch (Exception e)
             {

@@ -9,7 +9,7 @@ using Sluice.Platform.Sql;
 namespace Sluice.Modules.Orders;
 
 /// <summary>Finds a claim wherever it is by now: in SQL with its order, or still in the pool's holders.</summary>
-internal sealed class ClaimViews(Database database, PoolStore pools, RedisConnection redis, PlacedOrders orders, IEnumerable<IPoolKind> kinds, TimeProvider time)
+internal sealed class ClaimViews(Database database, PoolStore pools, RedisConnection redis, PlacedOrders orders, OrderBook book, IEnumerable<IPoolKind> kinds, TimeProvider time)
 {
     // A worker needs milliseconds from its commit to showing the orders; one that died, until its batch comes again.
     private static readonly TimeSpan ShownAfter = TimeSpan.FromMinutes(1);
@@ -37,7 +37,7 @@ internal sealed class ClaimViews(Database database, PoolStore pools, RedisConnec
             }
 
             return new ClaimView(
-                Names.Id(claimId), Names.Id(claim.PoolId), (int)claim.Units, PoolRoutes.StateName(claim.State), claim.Reason, await PlacedOrders.FindAsync(database, claimId));
+                Names.Id(claimId), Names.Id(claim.PoolId), (int)claim.Units, PoolRoutes.StateName(claim.State), claim.Reason, await book.FindOfClaimAsync(claimId));
         }
 
         return user is null ? null : await FindHeldAsync(claimId, user, poolId);

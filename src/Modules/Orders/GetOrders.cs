@@ -1,4 +1,3 @@
-using Dapper;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
@@ -21,7 +20,7 @@ internal static class GetOrders
         routes.MapGet("/v1/orders/{id}", GetAsync).For(AccessRule.User).WithTags("Orders").WithSummary("One order of the caller, with what happened to it").Produces<OrderView>();
     }
 
-    private static async Task<IResult> ListAsync(HttpContext context, Database database, OrderPages pages)
+    private static async Task<IResult> ListAsync(HttpContext context, OrderPages pages)
     {
         var query = context.Request.Query;
         var (limits, cursors) = (query["limit"], query["cursor"]);
@@ -40,7 +39,7 @@ internal static class GetOrders
         var user = context.UserId();
         if (limit != PageDefault || before != long.MaxValue)
         {
-            return Results.Json(await database.ReadAsync(connection => OrderPages.ReadAsync(connection, user, before, limit), ReadFrom.Reader), OrdersJson.Default.PageOrderView);
+            return Results.Json(await pages.ReadAsync(user, before, limit), OrdersJson.Default.PageOrderView);
         }
 
         // Who has this version already causes no more than a look at it.
@@ -54,12 +53,8 @@ internal static class GetOrders
         return Versioned.Answer(context, first.Version, first.Json!);
     }
 
-    private static async Task<IResult> GetAsync(string id, HttpContext context, Database database) =>
-        Names.TryId(id, out var orderId) && await FindAsync(database, orderId, context.UserId(), ReadFrom.Reader) is { } order
-            ? Results.Json(order.ToView() with { Timeline = await database.ReadAsync(connection => OrderTimeline.ReadAsync(connection, order), ReadFrom.Reader) }, OrdersJson.Default.OrderView)
+    private static async Task<IResult> GetAsync(string id, HttpContext context, OrderBook book) =>
+        Names.TryId(id, out var orderId) && await book.FindAsync(orderId, context.UserId(), ReadFrom.Reader) is { } order
+            ? Results.Json(order.ToView() with { Timeline = await book.TimelineAsync(order) }, OrdersJson.Default.OrderView)
             : Problem.NotFound("order");
-
-    /// <summary>An order of this user, or null.</summary>
-    public static Task<Order?> FindAsync(Database database, long orderId, string userId, ReadFrom from) => database.ReadAsync(connection =>
-        connection.QuerySingleOrDefaultAsync<Order?>($"SELECT {Order.Columns} FROM orders WHERE id = @orderId AND user_id = @userId", new { orderId, userId }), from);
 }

@@ -1,5 +1,6 @@
 using Sluice.Modules.Orders.Contracts;
 using Sluice.Platform.Http;
+using Sluice.Platform.Sql;
 
 namespace Sluice.Modules.Orders;
 
@@ -27,9 +28,18 @@ internal enum PaymentOutcome
 internal sealed record Order(
     long Id, long SaleId, string UserId, string Sku, string Title, long Units, long PriceCents, string Currency, OrderState State, long CreatedAt, long PayBy, long? PaidAt, string Kind)
 {
-    public const string Columns =
-        "id AS Id, sale_id AS SaleId, user_id AS UserId, sku AS Sku, title AS Title, units AS Units, price_cents AS PriceCents, currency AS Currency, " +
-        "state AS State, created_at AS CreatedAt, pay_by AS PayBy, paid_at AS PaidAt, (SELECT kind FROM pools WHERE id = orders.sale_id) AS Kind";
+    /// <summary>Where the pools are beside the orders.</summary>
+    public const string Columns = RowColumns + ", paid_at AS PaidAt, (SELECT kind FROM pools WHERE id = orders.sale_id) AS Kind";
+
+    /// <summary>In the outbox, where an order has not been paid.</summary>
+    public const string OutboxColumns = RowColumns + ", NULL AS PaidAt, (SELECT kind FROM pools WHERE id = order_outbox.sale_id) AS Kind";
+
+    private const string ShardColumns = RowColumns + ", paid_at AS PaidAt, kind AS Kind";
+
+    private const string RowColumns =
+        "id AS Id, sale_id AS SaleId, user_id AS UserId, sku AS Sku, title AS Title, units AS Units, price_cents AS PriceCents, currency AS Currency, state AS State, created_at AS CreatedAt, pay_by AS PayBy";
+
+    public static string ColumnsAt(Shard shard) => shard.IsHome ? Columns : ShardColumns;
 
     public long AmountCents => PriceCents * Units;
 

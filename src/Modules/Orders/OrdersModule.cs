@@ -3,9 +3,11 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
 using Sluice.Modules.Orders.Contracts;
 using Sluice.Platform.Hosting;
 using Sluice.Platform.Pools;
+using Sluice.Platform.Sql;
 
 namespace Sluice.Modules.Orders;
 
@@ -21,12 +23,17 @@ public sealed class OrdersModule : IModule
     public void AddServices(IServiceCollection services)
     {
         services.AddSingleton<PlacedOrders>();
+        services.AddSingleton<OrderOutbox>();
+        services.AddSingleton<OrderBook>();
+        services.AddSingleton(provider => new NewestOrders(provider.GetRequiredService<OrderPages>()));
         services.AddSingleton<ClaimViews>();
         services.AddSingleton<ClaimAnswers>();
         services.AddSingleton<CloseOrder>();
         services.AddSingleton<OrderPages>();
         services.AddSingleton(provider => new PayOrder(
-            provider.GetRequiredService<Platform.Sql.Database>(),
+            provider.GetRequiredService<Shards>(),
+            provider.GetRequiredService<OrderBook>(),
+            provider.GetRequiredService<OrderOutbox>(),
             provider.GetRequiredService<Platform.Cache.CacheChanges>(),
             KeyFiles.LoadOrCreate(Path.Combine(provider.GetRequiredService<NodeOptions>().Data, "payment.key"), KeyFiles.NewSecret),
             provider.GetRequiredService<TimeProvider>()));
@@ -42,7 +49,13 @@ public sealed class OrdersModule : IModule
         PayOrder.Map(routes);
     }
 
-    public void AddWorkers(IServiceCollection services) => services.AddHostedService<ExpireUnpaid>();
+    public void AddWorkers(IServiceCollection services)
+    {
+        services.AddHostedService<ExpireUnpaid>();
+        services.AddHostedService(provider => new ForwardOrders(
+            provider.GetRequiredService<Shards>(), provider.GetRequiredService<OrderOutbox>(), provider.GetRequiredService<ShardReleases>(), provider.GetRequiredService<Releases>(),
+            provider.GetRequiredService<PoolMetrics>(), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<ForwardOrders>>()));
+    }
 }
 
 public sealed class OrdersOptions

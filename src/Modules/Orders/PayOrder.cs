@@ -25,11 +25,13 @@ public sealed record PaymentAnswer(string Outcome, OrderView Order);
 /// <c>POST /v1/orders/{id}/pay</c>: the payment provider says that money came. Signed, idempotent by payment id; the payment row and the order's change are one transaction.
 /// Money for an order that can no longer be paid is recorded as a refund that is due: it is never lost and never pays twice.
 /// </summary>
-internal sealed class PayOrder(Database database, CacheChanges changes, string secret, TimeProvider time)
+internal sealed class PayOrder(Shards shards, OrderBook book, OrderOutbox outbox, CacheChanges changes, string secret, TimeProvider time)
 {
     private const int BodyBytesMax = 4_096;
 
     private static readonly TimeSpan SignatureAgeMax = TimeSpan.FromMinutes(5);
+
+    private static readonly Problem OfAnotherOrder = new(422, "payment-of-another-order", "Payment used before", "This paymentId belongs to another order; nothing was recorded.");
 
     private readonly byte[] key = Encoding.UTF8.GetBytes(secret);
 
@@ -76,28 +78,63 @@ internal sealed class PayOrder(Database database, CacheChanges changes, string s
             return new Problem(404, "test-payments-off", "No test payments here", "This shop takes real payments (setting Orders:TestPayments).");
         }
 
-        return Names.TryId(id, out var orderId) && await GetOrders.FindAsync(database, orderId, context.UserId(), ReadFrom.Writer) is { } order
+        return Names.TryId(id, out var orderId) && await book.FindAsync(orderId, context.UserId(), ReadFrom.Writer) is { } order
             ? await ApplyAsync(orderId, $"test-{id}", order.AmountCents, order.Currency)
             : Problem.NotFound("order");
     }
 
     private async Task<IResult> ApplyAsync(long orderId, string paymentId, long amountCents, string currency)
     {
+        var shard = shards.Of(orderId);
+        if (shards.Others.Count > 0 && !await IsForAsync(shard, orderId, paymentId, amountCents, currency))
+        {
+            return OfAnotherOrder;
+        }
+
         // May run again: it finds its own payment by the payment's id.
-        var (problem, outcome, buyer) = await database.WriteAsync(transaction => ApplyAsync(transaction, orderId, paymentId, amountCents, currency), LostCommit.RunAgain);
+        var (problem, outcome, buyer) = await shard.Database.WriteAsync(transaction => ApplyAsync(transaction, shard, orderId, paymentId, amountCents, currency), LostCommit.RunAgain);
         if (buyer is not null)
         {
             await changes.TellAsync([OrderPages.KeyOf(buyer)]);
         }
 
-        return problem ?? Results.Json(new PaymentAnswer(outcome, (await PlacedOrders.FindAsync(database, orderId))!), OrdersJson.Default.PaymentAnswer);
+        return problem ?? Results.Json(new PaymentAnswer(outcome, (await book.FindAsync(orderId, userId: null, ReadFrom.Writer))!.ToView()), OrdersJson.Default.PaymentAnswer);
     }
 
-    private async Task<(Problem? Problem, string Outcome, string? Buyer)> ApplyAsync(DbTransaction transaction, long orderId, string paymentId, long amountCents, string currency)
+    // With shards, before the shard is asked: the order is there, and the payment is of this order, whatever shard another order is at. Only home sees all payments, so it is home that says which order each is of.
+    private async Task<bool> IsForAsync(Shard shard, long orderId, string paymentId, long amountCents, string currency)
+    {
+        if (!shard.IsHome)
+        {
+            await outbox.BringAsync(shard, [orderId]);
+        }
+
+        if (await book.FindAsync(orderId, userId: null, ReadFrom.Writer) is not { } order || order.AmountCents != amountCents || order.Currency != currency)
+        {
+            // Of this nothing is recorded.
+            return true;
+        }
+
+        // May run again: it finds the payment's id.
+        return await shards.Home.WriteAsync(
+            async transaction =>
+            {
+                var known = await transaction.Connection!.QuerySingleOrDefaultAsync<long?>("SELECT order_id FROM payment_ids WHERE payment_id = @paymentId", new { paymentId }, transaction);
+                if (known is null)
+                {
+                    await transaction.Connection!.ExecuteAsync("INSERT INTO payment_ids (payment_id, order_id) VALUES (@paymentId, @orderId)", new { paymentId, orderId }, transaction);
+                }
+
+                return known is null || known == orderId;
+            },
+            LostCommit.RunAgain);
+    }
+
+    private async Task<(Problem? Problem, string Outcome, string? Buyer)> ApplyAsync(DbTransaction transaction, Shard shard, long orderId, string paymentId, long amountCents, string currency)
     {
         var connection = transaction.Connection!;
         // Locked: the same callback, twice at once, is one after the other. (The same payment for two orders at once meets the payment's primary key, and looks again.)
-        var order = await connection.QuerySingleOrDefaultAsync<Order?>($"SELECT {Order.Columns} FROM orders WHERE id = @orderId{Dialect.ForUpdate(transaction)}", new { orderId }, transaction);
+        var order = await connection.QuerySingleOrDefaultAsync<Order?>($"SELECT {Order.ColumnsAt(shard)} FROM orders WHERE id = @orderId{Dialect.ForUpdate(transaction)}", new { orderId }, transaction);
         if (order is null)
         {
             return (Problem.NotFound("order"), "", null);
@@ -114,7 +151,7 @@ internal sealed class PayOrder(Database database, CacheChanges changes, string s
         {
             return known.OrderId == orderId
                 ? (null, (PaymentOutcome)known.Outcome == PaymentOutcome.Applied ? "already-applied" : "refund-due", null)
-                : (new Problem(422, "payment-of-another-order", "Payment used before", "This paymentId belongs to another order; nothing was recorded."), "", null);
+                : (OfAnotherOrder, "", null);
         }
 
         // The guard decides the race with cancel and expiry.

@@ -31,5 +31,5 @@ internal sealed class StockKind(PlacedOrders orders, StocksOptions options) : IP
 
     public Task WrittenAsync(IReadOnlyList<Claim> claims) => orders.ShowAsync(claims.Select(claim => claim.UserId));
 
-    public Task<IReadOnlyList<AuditCheck>> AuditAsync(DbConnection snapshot, long poolId, IReadOnlyList<long> lanes) => PlacedOrders.AuditAsync(snapshot, poolId, lanes);
+    public Task<IReadOnlyList<AuditCheck>> AuditAsync(DbConnection snapshot, long poolId, IReadOnlyList<long> lanes) => orders.AuditAsync(snapshot, poolId, lanes);
 }

@@ -9,10 +9,10 @@ using StackExchange.Redis;
 namespace Sluice.Platform.Cache;
 
 /// <summary>
-/// Tells every node what has changed. A note of it is written in the transaction of the change (<c>cache_changes</c>). Who made the change tells of it right after the commit; half a second later a round tells it once more and
+/// Tells every node what has changed. A note of it is written in the transaction of the change (<c>cache_changes</c>, in the database that the transaction is of). Who made the change tells of it right after the commit; half a second later a round tells it once more and
 /// deletes the note, so that it is told also when the first one died in between. Telling twice does no harm. What nodes share is dropped first and then they are told: who hears of it finds the new state.
 /// </summary>
-public sealed partial class CacheChanges(Database database, CacheTiers tiers, TieredCache cache, TimeProvider time, ILogger<CacheChanges> log) : BackgroundService
+public sealed partial class CacheChanges(Shards shards, CacheTiers tiers, TieredCache cache, TimeProvider time, ILogger<CacheChanges> log) : BackgroundService
 {
     /// <summary>The channel on which nodes hear of changes; a message is a key.</summary>
     internal const string Channel = "{sluice:cache}:changes";
@@ -63,7 +63,7 @@ public sealed partial class CacheChanges(Database database, CacheTiers tiers, Ti
         }
         catch (DependencyUnavailableException)
         {
-            await database.WriteAsync(transaction => AddAsync(transaction, keys), LostCommit.RunAgain);
+            await shards.Home.WriteAsync(transaction => AddAsync(transaction, keys), LostCommit.RunAgain);
         }
     }
 
@@ -105,23 +105,32 @@ public sealed partial class CacheChanges(Database database, CacheTiers tiers, Ti
         }
     }
 
-    protected override Task ExecuteAsync(CancellationToken stoppingToken) => Rounds.RunAsync(RoundAsync, Round, (error, says) => LogFailed(log, error, says), time, stoppingToken);
+    protected override Task ExecuteAsync(CancellationToken stoppingToken) => Task.WhenAll(
+        shards.Others.Select(shard => (Func<Task>)(() => RoundAsync(shard))).Prepend(RoundAsync).Select(round => Rounds.RunAsync(round, Round, (error, says) => LogFailed(log, error, says), time, stoppingToken)));
 
     /// <summary>Listens where it does not yet, tells what was noted a while ago, and forgets what it heard long ago.</summary>
     internal async Task RoundAsync()
     {
         cache.Sweep();
         await ListenAsync();
+        await TellAllNotedAsync(shards.Home);
+    }
+
+    // Of a shard by itself: what waits at one that is away waits for it alone.
+    private Task RoundAsync(Shard shard) => TellAllNotedAsync(shard.Database);
+
+    private async Task TellAllNotedAsync(Database database)
+    {
         var before = time.GetUtcNow().ToUnixTimeMilliseconds() - (long)LeftAge.TotalMilliseconds;
         int told;
         do
         {
-            told = await TellNotedAsync(before);
+            told = await TellNotedAsync(database, before);
         }
         while (told == RowsMax);
     }
 
-    private async Task<int> TellNotedAsync(long before)
+    private async Task<int> TellNotedAsync(Database database, long before)
     {
         var noted = (await database.ReadAsync(connection => connection.QueryAsync<(long Id, string Key, long IsPrivate)>(
             "SELECT id, cache_key, is_private FROM cache_changes WHERE made_at < @before ORDER BY made_at LIMIT @RowsMax", new { before, RowsMax }))).AsList();

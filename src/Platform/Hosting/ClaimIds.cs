@@ -49,6 +49,9 @@ public sealed class ClaimIds(int nodeId, TimeProvider time)
     public static DateTimeOffset TimeOf(long id) =>
         DateTimeOffset.FromUnixTimeMilliseconds((id >> (NodeBits + BucketBits + SequenceBits)) + EpochMs);
 
+    /// <summary>The bucket (0–255) of the user whose id this is.</summary>
+    public static int BucketOf(long id) => (int)(id >> SequenceBits) & (BucketCount - 1);
+
     /// <summary>The bucket (0–255) of a user: FNV-1a of the id's characters, the same on every node and in every version.</summary>
     public static int Bucket(string userId)
     {

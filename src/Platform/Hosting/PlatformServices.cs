@@ -1,3 +1,4 @@
+using System.Reflection;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Sluice.Platform.Admission;
@@ -13,10 +14,16 @@ namespace Sluice.Platform.Hosting;
 /// <summary>Composes the building blocks. The options objects, the database and the Redis connection are opened before, so that a start that cannot work says so at once.</summary>
 public static class PlatformServices
 {
-    public static void AddPlatform(this IServiceCollection services, NodeOptions node, Database database, RedisConnection redis, CacheTiers tiers)
+    public static void AddPlatform(this IServiceCollection services, NodeOptions node, Shards shards, RedisConnection redis, CacheTiers tiers, IReadOnlyList<Assembly> schemas)
     {
         services.AddSingleton(node);
-        services.AddSingleton(database);
+        services.AddSingleton(shards);
+        services.AddSingleton(shards.Home);
+        if (shards.MapVersion > 0)
+        {
+            services.AddHostedService(provider => ActivatorUtilities.CreateInstance<ShardKeeper>(provider, schemas));
+        }
+
         services.AddSingleton(redis);
         services.AddSingleton(tiers);
         services.AddSingleton(TimeProvider.System);
@@ -40,6 +47,7 @@ public static class PlatformServices
         services.AddSingleton<SqlClaims>();
         services.AddSingleton<RedisAway>();
         services.AddSingleton<Releases>();
+        services.AddSingleton<ShardReleases>();
         services.AddSingleton<PoolAudit>();
         services.AddSingleton(_ => Certificates.LoadOrCreateKey(node.Data));
         services.AddSingleton<Certificates>();

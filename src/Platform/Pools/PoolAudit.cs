@@ -53,7 +53,7 @@ public sealed record AuditResult(
 /// Checks everything that must hold of a pool, in SQL on one snapshot and in Redis. The checks count from the claims themselves, never from a counter that the claim path keeps.
 /// Cost: one pass over the pool's claims in SQL and one over its holders in Redis.
 /// </summary>
-public sealed class PoolAudit(Database database, RedisConnection redis, IEnumerable<IPoolKind> kinds, TimeProvider time)
+public sealed class PoolAudit(Database database, Shards shards, RedisConnection redis, IEnumerable<IPoolKind> kinds, TimeProvider time)
 {
     /// <summary>Audits a pool, or returns null when there is none.</summary>
     /// <exception cref="DependencyUnavailableException">An engine does not answer.</exception>
@@ -80,6 +80,8 @@ public sealed class PoolAudit(Database database, RedisConnection redis, IEnumera
             return null;
         }
 
+        // Decided at a shard, and still sold here.
+        var underway = await ShardReleases.UnitsUnderwayAsync(shards, poolId);
         long holders = 0;
         foreach (var lane in keys)
         {
@@ -89,7 +91,7 @@ public sealed class PoolAudit(Database database, RedisConnection redis, IEnumera
         var looks = await Task.WhenAll(keys.Select(LookAsync));
         var after = (Left: looks.Sum(look => look.Left), Depth: looks.Sum(look => look.Depth), Dead: looks.Sum(look => look.Dead));
         // A dead letter is a claim on its way too: it has a check of its own, and the two that compare the engines wait for it.
-        var settled = before.SequenceEqual(looks) && after is { Depth: 0, Dead: 0 } && !looks.Any(look => look.IsFrozen) && sql.UnreturnedUnits == 0 &&
+        var settled = before.SequenceEqual(looks) && after is { Depth: 0, Dead: 0 } && !looks.Any(look => look.IsFrozen) && sql.UnreturnedUnits == 0 && underway == 0 &&
             sql.Lanes.TrueForAll(lane => lane is { SoldAsideUnits: 0, TakingUnits: 0 } && (lane.RootId is null || lane.AppliedVersion == lane.Version));
         var (pool, checks) = (sql.Pool, sql.Checks);
         if (settled)

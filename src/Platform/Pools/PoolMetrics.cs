@@ -22,7 +22,7 @@ public sealed class PoolMetrics : IDisposable
     private readonly Counter<long> rejected;
 
     /// <summary>Of this node alone: in tests several nodes are in one process.</summary>
-    internal Meter Meter => meter;
+    public Meter Meter => meter;
 
     public PoolMetrics()
     {

@@ -27,14 +27,24 @@ public sealed class Database : IDisposable
     private const int TriesMax = 4;
 
     // Longer than a lock is waited for, so that one lost wait is tried once more; shorter than a caller's patience.
-    private static readonly TimeSpan TryTimeMax = TimeSpan.FromSeconds(3), PauseMin = TimeSpan.FromMilliseconds(5);
+    private static readonly TimeSpan TryTimeMax = TimeSpan.FromSeconds(3), PauseMin = TimeSpan.FromMilliseconds(5), RestTime = TimeSpan.FromSeconds(1);
 
     private readonly ISqlEngine engine;
+    private readonly string name;
+    private readonly bool rests;
     private readonly Readers? readers;
     private readonly Turns writers;
 
-    public Database(SqlOptions options, string dataFolder)
+    // 0: it answers. Otherwise the tick (ms) from which one caller may ask again.
+    private long restsUntil;
+
+    /// <param name="name">What an operator is told that is away.</param>
+    /// <param name="rests">
+    /// When it does not answer, it is left alone for a second, and then one caller tries: the others are told at once. For a database that is one of several, so that those who wait for it do not take up what others of the node need.
+    /// </param>
+    public Database(SqlOptions options, string dataFolder, string name = "sql", bool rests = false)
     {
+        (this.name, this.rests) = (name, rests);
         if (options.Connection.Equals(SqlOptions.Embedded, StringComparison.OrdinalIgnoreCase))
         {
             engine = options.Readers.Count == 0 ? new SqliteEngine(options, dataFolder) : throw new DependencyUnavailableException("sql", "Sql:Readers are of a server: name the writer in Sql:Connection.");
@@ -64,6 +74,7 @@ public sealed class Database : IDisposable
     /// <exception cref="DependencyUnavailableException">Locked, full, broken or away. Nothing was changed, unless it is the commit itself that failed: look the key up.</exception>
     public async Task<T> WriteAsync<T>(Func<DbTransaction, Task<T>> work, LostCommit whenLost = LostCommit.Report, CancellationToken cancel = default)
     {
+        DemandAwake();
         await writers.TakeAsync(cancel);
         try
         {
@@ -78,6 +89,7 @@ public sealed class Database : IDisposable
                     var result = await work(transaction);
                     committing = true;
                     await transaction.CommitAsync(CancellationToken.None);
+                    Wake();
                     return result;
                 }
                 catch (Exception e) when (engine.FailureOf(e) is var failure and not SqlFailure.None)
@@ -98,7 +110,8 @@ public sealed class Database : IDisposable
                             throw;
                         }
 
-                        throw new DependencyUnavailableException("sql", engine.Says(e), e);
+                        Rest(failure);
+                        throw new DependencyUnavailableException(name, engine.Says(e), e);
                     }
                 }
 
@@ -138,6 +151,7 @@ public sealed class Database : IDisposable
 
     private async Task<T> ReadAtWriterAsync<T>(Func<DbConnection, Task<T>> query)
     {
+        DemandAwake();
         var started = Stopwatch.GetTimestamp();
         for (var tries = 1; ; tries++)
         {
@@ -147,16 +161,46 @@ public sealed class Database : IDisposable
                 await using var connection = await OpenAsync(writes: false);
                 await using var snapshot = await engine.BeginAsync(connection, writes: false);
                 wasAsked = true;
-                return await query(connection);
+                var answer = await query(connection);
+                Wake();
+                return answer;
             }
             catch (Exception e) when (engine.FailureOf(e) is var failure and not (SqlFailure.None or SqlFailure.Duplicate))
             {
                 // A connection may have died while nobody used it; the next one may be well.
                 if (wasAsked || failure != SqlFailure.Away || tries == TriesMax || Stopwatch.GetElapsedTime(started) > TryTimeMax)
                 {
-                    throw new DependencyUnavailableException("sql", engine.Says(e), e);
+                    Rest(failure);
+                    throw new DependencyUnavailableException(name, engine.Says(e), e);
                 }
             }
+        }
+    }
+
+    private void Rest(SqlFailure failure)
+    {
+        if (rests && failure == SqlFailure.Away)
+        {
+            Interlocked.Exchange(ref restsUntil, Environment.TickCount64 + (long)RestTime.TotalMilliseconds);
+        }
+    }
+
+    private void Wake()
+    {
+        if (Volatile.Read(ref restsUntil) != 0)
+        {
+            Interlocked.Exchange(ref restsUntil, 0);
+        }
+    }
+
+    // Whoever finds the rest over takes the try for itself: it begins anew until that one went well.
+    private void DemandAwake()
+    {
+        var until = Interlocked.Read(ref restsUntil);
+        var now = Environment.TickCount64;
+        if (until != 0 && (until > now || Interlocked.CompareExchange(ref restsUntil, now + (long)RestTime.TotalMilliseconds, until) != until))
+        {
+            throw new DependencyUnavailableException(name, "it did not answer a moment ago.");
         }
     }
 

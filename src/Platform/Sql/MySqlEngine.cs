@@ -167,9 +167,11 @@ internal sealed class MySqlEngine : ISqlEngine
     {
         try
         {
-            return writes
-                ? await ((MySqlConnection)connection).BeginTransactionAsync(IsolationLevel.ReadCommitted)
-                : await ((MySqlConnection)connection).BeginTransactionAsync(IsolationLevel.Snapshot, isReadOnly: true);
+            // The driver gives every statement up in time but this one: a server that hangs, or is gone without a word, would be waited for until it is back.
+            var begun = writes
+                ? ((MySqlConnection)connection).BeginTransactionAsync(IsolationLevel.ReadCommitted)
+                : ((MySqlConnection)connection).BeginTransactionAsync(IsolationLevel.Snapshot, isReadOnly: true);
+            return begun.IsCompletedSuccessfully ? begun.Result : await begun.AsTask().WaitAsync(options.StatementTimeMax);
         }
         catch (Exception e) when (FailureOf(e) == SqlFailure.Away)
         {

@@ -4,7 +4,7 @@ using MySqlConnector;
 namespace Sluice.Platform.Sql;
 
 /// <summary>Where the truth about everything that is drained lives.</summary>
-public sealed class SqlOptions
+public sealed record SqlOptions
 {
     /// <summary>The value of <see cref="Connection"/> for SQLite in this process.</summary>
     public const string Embedded = "embedded";
@@ -21,6 +21,12 @@ public sealed class SqlOptions
     /// 16 at most. What a buyer sees there is never older than what they were told.
     /// </summary>
     [SqlConnectionStrings] public IReadOnlyList<string> Readers { get; init; } = [];
+
+    /// <summary>
+    /// Connection strings of primaries over which orders and payments are spread by their user; <c>Sql:Shards:0</c>, <c>Sql:Shards:1</c> and so on, 16 at most. One of them may be <c>Sql:Connection</c> itself, written alike.
+    /// Empty: everything is in <c>Sql:Connection</c>. How many there are is fixed by the first start; docs/shards.md says how to change it.
+    /// </summary>
+    [SqlConnectionStrings] public IReadOnlyList<string> Shards { get; init; } = [];
 
     /// <summary>How long a read waits for a reader that is behind, 1 ms – 5 s. Then it goes to the writer, and the reader is left alone for a second.</summary>
     [Range(typeof(TimeSpan), "00:00:00.001", "00:00:05")] public TimeSpan ReaderLagMax { get; init; } = TimeSpan.FromMilliseconds(250);
@@ -48,6 +54,18 @@ public sealed class SqlOptions
 
     /// <summary>Accept a MySQL server that does not flush every commit. What was confirmed can then be lost with it; for trials only.</summary>
     public bool AcceptWeakDurability { get; init; }
+
+    /// <summary>Nothing: a record would say all its values, and there are passwords among them.</summary>
+    public override string ToString() => nameof(SqlOptions);
+
+    /// <summary>What is wrong with settings that are each legal alone.</summary>
+    public IEnumerable<string> Contradictions()
+    {
+        if (Shards.Count > 0 && Connection.Equals(Embedded, StringComparison.OrdinalIgnoreCase))
+        {
+            yield return "Sql:Shards: they stand beside a server; name it in Sql:Connection";
+        }
+    }
 }
 
 /// <summary><c>embedded</c>, or what MySqlConnector reads and that names server, user and database.</summary>

@@ -61,7 +61,7 @@ internal sealed class PoolNode : IDisposable
         Lanes = new Lanes(Pools, Database, redis, TimeProvider.System);
         Claims = new PoolClaims(Pools, Lanes, redis, Rebuilder, Ids, waiters, signal, metrics, Journal, Away, Sql, settings, Queue, time);
         Releases = new Releases(Database, redis, Claims, Rebuilder, time);
-        Audit = new PoolAudit(Database, redis, kinds, time);
+        Audit = new PoolAudit(Database, Shards.None(Database), redis, kinds, time);
         Keeper = new PoolKeeper(Database, redis, Rebuilder, Pools, Lanes, Releases, Ids, time, NullLogger<PoolKeeper>.Instance);
         Drain = NewDrain();
         Keeping = new KeepAcknowledged(Journal, Database, redis, Writer, time, NullLogger<KeepAcknowledged>.Instance);

@@ -11,8 +11,16 @@ public sealed class CancelAgainstPayTests(ITestOutputHelper output)
     public async Task CancelAndPay_RacingAThousandTimes_ExactlyOneWinsEachTime()
     {
         await using var server = await SluiceServer.StartAsync(Drills.NoRateLimit);
-        var buyers = await Rush.BuyersAsync(server, Races);
-        var ledger = new Ledger(await server.OpenSaleAsync(Races), Races);
+        output.WriteLine(await RaceAsync(server, Races));
+    }
+
+    /// <summary>So many races of a buyer who cancels against a payment that comes in. Returns how they ended.</summary>
+    /// <param name="headStartMsMax">The payment is sent so much before the cancellation at most, in every other race: where it has the longer way, it would never win.</param>
+    internal static async Task<string> RaceAsync(SluiceServer server, int races, int headStartMsMax = 0)
+    {
+        var random = new Random(Drills.Seed);
+        var buyers = await Rush.BuyersAsync(server, races);
+        var ledger = new Ledger(await server.OpenSaleAsync(races), races);
         using var rush = new Rush(server, ledger, buyers);
         await rush.PressOnceAsync();
         await ledger.AuditAsync(server);
@@ -23,7 +31,7 @@ public sealed class CancelAgainstPayTests(ITestOutputHelper output)
         {
             await Task.WhenAll(batch.Select(async (claim, i) =>
             {
-                if (await RaceAsync(server, claim, tokens[claim.User], cancelFirst: i % 2 == 0))
+                if (await RaceAsync(server, claim, tokens[claim.User], cancelFirst: i % 2 == 0, headStartMsMax == 0 ? Task.CompletedTask : Drills.MomentAsync(random, headStartMsMax)))
                 {
                     Interlocked.Increment(ref cancelled);
                 }
@@ -35,13 +43,13 @@ public sealed class CancelAgainstPayTests(ITestOutputHelper output)
         }
 
         var audited = await ledger.AuditAsync(server);
-        Assert.Equal(Races, cancelled + paid);
+        Assert.Equal(races, cancelled + paid);
         Assert.Equal((paid, cancelled), (audited.Sold, audited.Left));
-        output.WriteLine($"{Races} races: {cancelled} cancelled, {paid} paid, none both, none neither");
+        return $"{races} races: {cancelled} cancelled, {paid} paid, none both, none neither";
     }
 
     // Two cancels and two callbacks of one payment at once; then both once more, and money that comes too late. True when the cancellation won.
-    private static async Task<bool> RaceAsync(SluiceServer server, Acknowledged claim, string token, bool cancelFirst)
+    private static async Task<bool> RaceAsync(SluiceServer server, Acknowledged claim, string token, bool cancelFirst, Task headStart)
     {
         var (order, payment) = (claim.ClaimId, $"pay-{claim.ClaimId}");
         Task<Answer> CancelAsync() => server.UserAsync(HttpMethod.Post, $"/v1/orders/{order}/cancel", token);
@@ -54,7 +62,9 @@ public sealed class CancelAgainstPayTests(ITestOutputHelper output)
         }
         else
         {
-            (pays, cancels) = (Pays(), Cancels());
+            pays = Pays();
+            await headStart;
+            cancels = Cancels();
         }
 
         var (cancel, cancelAgain) = (await cancels[0], await cancels[1]);

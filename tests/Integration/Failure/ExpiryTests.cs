@@ -11,7 +11,7 @@ public sealed class ExpiryTests(ITestOutputHelper output)
     public async Task SoldOutSale_WhenUnpaidOrdersExpire_SellsToOthersAgainAndAgain()
     {
         await using var server = await SluiceServer.StartAsync([.. Drills.NoRateLimit, "Orders:ExpiryRound=00:00:00.1"]);
-        await TakeTurnsAsync(server);
+        output.WriteLine(await TakeTurnsAsync(server));
     }
 
     [Fact]
@@ -21,13 +21,14 @@ public sealed class ExpiryTests(ITestOutputHelper output)
         using var folder = new TempFolder();
         await using var api = await SluiceServer.StartAsync([.. Drills.NoRateLimit, "Roles=Api", "NodeId=1", $"Redis:Connection={redis.Connection}"], folder.Path);
         await using var worker = await SluiceServer.StartAsync(["Roles=Worker", "NodeId=2", $"Redis:Connection={redis.Connection}", "Orders:ExpiryRound=00:00:00.1"], folder.Path);
-        await TakeTurnsAsync(api);
+        output.WriteLine(await TakeTurnsAsync(api));
     }
 
-    private async Task TakeTurnsAsync(SluiceServer server)
+    /// <summary>Sells out, lets everything expire, and sells the same units again, a few times. Returns what it saw.</summary>
+    internal static async Task<string> TakeTurnsAsync(SluiceServer server, int turns = Turns)
     {
         var ledger = new Ledger(await server.OpenSaleAsync(Stock, paymentTimeout: "PT1S"), Stock);
-        for (var turn = 0; turn < Turns; turn++)
+        for (var turn = 0; turn < turns; turn++)
         {
             // Each turn a new crowd that takes every unit that is there, and never pays. Half of it must be told "sold out" for the flag to be up.
             var crowd = await Rush.BuyersAsync(server, Stock * 2, $"turn{turn}");
@@ -47,6 +48,6 @@ public sealed class ExpiryTests(ITestOutputHelper output)
         await Eventually.TrueAsync(async () => (long)(await server.ServerGetAsync($"/v1/pools/{ledger.SaleId}"))["leftUnits"]! == Stock, "every unit came back");
         var audited = await ledger.AuditAsync(server);
         Assert.Equal((0L, (long)Stock), (audited.Sold, audited.Left));
-        output.WriteLine($"{Stock} units were sold {ledger.Count} times in {Turns} turns, and all came back");
+        return $"{Stock} units were sold {ledger.Count} times in {turns} turns, and all came back";
     }
 }
