@@ -21,13 +21,13 @@ namespace Sluice.Host;
 /// <summary>One running node: its settings, its engines, its web application. Composes, and holds no business rule.</summary>
 internal sealed class Node : IAsyncDisposable
 {
-    private readonly Database database;
+    private readonly NodeDatabases databases;
     private readonly RedisConnection redis;
     private readonly CacheTiers tiers;
     private readonly ILoggerFactory engineLogs;
 
-    private Node(Settings settings, IReadOnlyList<IModule> modules, Database database, RedisConnection redis, CacheTiers tiers, ILoggerFactory engineLogs, WebApplication app) =>
-        (Settings, Modules, this.database, this.redis, this.tiers, this.engineLogs, App) = (settings, modules, database, redis, tiers, engineLogs, app);
+    private Node(Settings settings, IReadOnlyList<IModule> modules, NodeDatabases databases, RedisConnection redis, CacheTiers tiers, ILoggerFactory engineLogs, WebApplication app) =>
+        (Settings, Modules, this.databases, this.redis, this.tiers, this.engineLogs, App) = (settings, modules, databases, redis, tiers, engineLogs, app);
 
     public Settings Settings { get; }
 
@@ -35,7 +35,7 @@ internal sealed class Node : IAsyncDisposable
 
     public WebApplication App { get; }
 
-    public string Engines => $"{redis.Describe}; {database.Describe}{tiers.Describe}{(Brokers is { } brokers ? $"; {brokers.Describe}" : "")}";
+    public string Engines => $"{redis.Describe}; {databases.Describe}{tiers.Describe}{(Brokers is { } brokers ? $"; {brokers.Describe}" : "")}";
 
     // Null on a node that is no worker, or whose workers read the log.
     private Brokers? Brokers => App.Services.GetService<Brokers>();
@@ -54,7 +54,7 @@ internal sealed class Node : IAsyncDisposable
         ["Nodes"] = typeof(NodesOptions),
         ["Nginx"] = typeof(NginxOptions),
         ["Publish"] = typeof(PublishOptions),
-    }.Concat(ModuleList.All.SelectMany(module => module.Options)).ToDictionary(StringComparer.OrdinalIgnoreCase);
+    }.Concat(ModuleList.All.SelectMany(module => module.Options)).Concat(ModuleList.All.Where(module => module.TablesApart.Count > 0).Select(module => KeyValuePair.Create($"{module.Name}:Sql", typeof(ModuleSqlOptions)))).ToDictionary(StringComparer.OrdinalIgnoreCase);
 
     /// <summary>Opens the engines, brings the schema up to date, and builds the application. Nothing listens yet.</summary>
     /// <exception cref="SettingsException">A setting is wrong.</exception>
@@ -68,7 +68,7 @@ internal sealed class Node : IAsyncDisposable
         var modules = Choose(node.Modules);
         var proxies = Proxies.Trust(node.KnownProxies);
         var replicated = settings.Get<PoolsOptions>().Durability == Durability.Replicated;
-        if (settings.Get<RedisOptions>().Contradictions(replicated).Concat(settings.Get<WriteQueueOptions>().Contradictions()).Concat(settings.Get<PublishOptions>().Contradictions()).Concat(settings.Get<OidcOptions>().Contradictions()).ToList() is { Count: > 0 } contradictions)
+        if (settings.Get<RedisOptions>().Contradictions(replicated).Concat(settings.Get<WriteQueueOptions>().Contradictions()).Concat(settings.Get<PublishOptions>().Contradictions()).Concat(settings.Get<OidcOptions>().Contradictions()).Concat(OwnSql(settings).SelectMany(own => own.Value.Contradictions(own.Key))).ToList() is { Count: > 0 } contradictions)
         {
             throw new SettingsException(contradictions);
         }
@@ -86,12 +86,13 @@ internal sealed class Node : IAsyncDisposable
 
         // The engines are opened before there is an application, and outlive it.
         var engineLogs = LoggerFactory.Create(logging => ToStandardError(logging).SetMinimumLevel(LogLevel.Error).AddFilter("Sluice", LogLevel.Information));
-        var database = new Database(settings.Get<SqlOptions>(), node.Data);
+        var needs = modules.SelectMany(WithNeeds).Distinct().ToList();
+        var databases = new NodeDatabases(settings.Get<SqlOptions>(), node.Data, modules, needs, OwnSql(settings));
         RedisConnection? redis = null;
         CacheTiers tiers;
         try
         {
-            Migrations.Run(database, typeof(Database).Assembly, typeof(ModuleList).Assembly);
+            await databases.PrepareAsync();
             redis = await RedisConnection.OpenAsync(settings.Get<RedisOptions>(), node.Data, engineLogs, replicated);
             tiers = await CacheTiers.OpenAsync(settings.Get<CacheOptions>(), redis, node.Data, engineLogs, TimeProvider.System);
         }
@@ -102,13 +103,13 @@ internal sealed class Node : IAsyncDisposable
                 await redis.DisposeAsync();
             }
 
-            database.Dispose();
+            databases.Dispose();
             engineLogs.Dispose();
             throw;
         }
 
         Configure(builder, settings, node);
-        builder.Services.AddPlatform(node, database, redis, tiers);
+        builder.Services.AddPlatform(node, databases, redis, tiers);
         foreach (var options in settings.All.Where(options => options is not NodeOptions))
         {
             builder.Services.AddSingleton(options.GetType(), options);
@@ -132,14 +133,15 @@ internal sealed class Node : IAsyncDisposable
             }
         }
 
-        foreach (var module in modules.SelectMany(module => WithNeeds(module)).Distinct())
+        foreach (var module in needs)
         {
+            builder.Services.AddModuleSql(module, databases.Of(module.Name));
             module.AddServices(builder.Services);
         }
 
         if (node.Roles.HasFlag(Roles.Api))
         {
-            builder.Services.AddPlatformApi();
+            builder.Services.AddPlatformApi(databases);
         }
 
         if (node.Roles.HasFlag(Roles.Worker))
@@ -149,13 +151,13 @@ internal sealed class Node : IAsyncDisposable
                 module.AddWorkers(builder.Services);
             }
 
-            builder.Services.AddPlatformWorkers(settings.Get<WriteQueueOptions>());
+            builder.Services.AddPlatformWorkers(databases, settings.Get<WriteQueueOptions>());
         }
 
         var app = builder.Build();
         app.Lifetime.ApplicationStopping.Register(app.Services.GetRequiredService<ClaimWaiters>().StopWaiting);
         Map(app, node, proxies, modules);
-        var opened = new Node(settings, modules, database, redis, tiers, engineLogs, app);
+        var opened = new Node(settings, modules, databases, redis, tiers, engineLogs, app);
         if (opened.Brokers is { } brokers)
         {
             try
@@ -177,7 +179,7 @@ internal sealed class Node : IAsyncDisposable
         await App.DisposeAsync();
         await tiers.DisposeAsync();
         await redis.DisposeAsync();
-        database.Dispose();
+        databases.Dispose();
         engineLogs.Dispose();
     }
 
@@ -201,6 +203,9 @@ internal sealed class Node : IAsyncDisposable
             ? [.. ModuleList.All.Where(module => wanted.Contains(module.Name, StringComparer.OrdinalIgnoreCase))]
             : throw new SettingsException([$"Modules: '{string.Join(", ", unknown)}' is none of {string.Join(", ", ModuleList.All.Select(module => module.Name))}"]);
     }
+
+    /// <summary>What the settings say of modules' own databases, by the module.</summary>
+    public static IReadOnlyDictionary<string, ModuleSqlOptions> OwnSql(Settings settings) => settings.Each<ModuleSqlOptions>().ToDictionary(section => section.Key[..section.Key.IndexOf(':', StringComparison.Ordinal)], section => section.Value, StringComparer.OrdinalIgnoreCase);
 
     private static IEnumerable<IModule> WithNeeds(IModule module) => module.Needs.SelectMany(name => WithNeeds(ModuleList.All.Single(other => other.Name == name))).Append(module);
 
@@ -258,7 +263,11 @@ internal sealed class Node : IAsyncDisposable
         if (node.Roles.HasFlag(Roles.Api))
         {
             var routes = app.ReadAfterAccess();
-            PoolRoutes.Map(routes);
+            if (app.Services.GetRequiredService<NodeDatabases>().IsHomeInMain)
+            {
+                PoolRoutes.Map(routes);
+            }
+
             foreach (var module in modules)
             {
                 module.MapEndpoints(routes);

@@ -36,9 +36,9 @@ internal static class PublishCommand
             throw new SettingsException([$"Data: there is no folder {Path.GetFullPath(data)}"]);
         }
 
-        using var database = new Database(sql, data);
-        Migrations.Run(database, typeof(Database).Assembly, typeof(ModuleList).Assembly);
-        await using var services = Services(settings, database);
+        using var databases = new NodeDatabases(sql, data, ModuleList.All, ModuleList.All, Node.OwnSql(settings));
+        await databases.PrepareAsync();
+        await using var services = Services(settings, databases);
         var targets = services.GetServices<ISiteTarget>().ToList();
         var results = new List<PublishResult>();
         foreach (var target in targets)
@@ -70,11 +70,11 @@ internal static class PublishCommand
         return Commands.Well;
     }
 
-    private static ServiceProvider Services(Settings settings, Database database)
+    private static ServiceProvider Services(Settings settings, NodeDatabases databases)
     {
         var services = new ServiceCollection();
         services.AddLogging();
-        services.AddSingleton(database);
+        services.AddSingleton(databases.Main);
         services.AddSingleton(TimeProvider.System);
         foreach (var options in settings.All)
         {
@@ -83,6 +83,7 @@ internal static class PublishCommand
 
         foreach (var module in ModuleList.All)
         {
+            services.AddModuleSql(module, databases.Of(module.Name));
             module.AddServices(services);
         }
 

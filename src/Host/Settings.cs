@@ -27,8 +27,8 @@ internal sealed class Settings
     /// <summary>Settings that are not at their default, as <c>Name = value</c>.</summary>
     public IReadOnlyList<string> NotDefault => notDefault;
 
-    /// <summary>Every options object, one for each section.</summary>
-    public IEnumerable<object> All => options.Values;
+    /// <summary>Every options object whose class is of one section only.</summary>
+    public IEnumerable<object> All => options.Values.GroupBy(one => one.GetType()).Where(same => same.Count() == 1).SelectMany(same => same);
 
     /// <param name="sections">Options class for each section; the section <c>""</c> holds the node's own settings.</param>
     /// <param name="overrides">From the command line, the strongest.</param>
@@ -53,6 +53,9 @@ internal sealed class Settings
     }
 
     public T Get<T>() => options.Values.OfType<T>().Single();
+
+    /// <summary>Of a class that several sections have: those with their sections.</summary>
+    public IReadOnlyDictionary<string, T> Each<T>() => options.Where(section => section.Value is T).ToDictionary(section => section.Key, section => (T)section.Value, StringComparer.OrdinalIgnoreCase);
 
     private void RefuseUnknown(IReadOnlyDictionary<string, Type> sections, List<string> wrong)
     {
@@ -129,7 +132,7 @@ internal sealed class Settings
 
     private static bool IsSecret(string key) =>
         key.EndsWith("Connection", StringComparison.OrdinalIgnoreCase) || key.EndsWith("Password", StringComparison.OrdinalIgnoreCase) ||
-        key.StartsWith("Sql:Readers", StringComparison.OrdinalIgnoreCase) || key.Contains("Secret", StringComparison.OrdinalIgnoreCase) || key.EndsWith("AccessKey", StringComparison.OrdinalIgnoreCase);
+        key.Contains("Sql:Readers", StringComparison.OrdinalIgnoreCase) || key.Contains("Secret", StringComparison.OrdinalIgnoreCase) || key.EndsWith("AccessKey", StringComparison.OrdinalIgnoreCase);
 
     private static string Describe(Type type) =>
         type == typeof(TimeSpan) ? "a time such as 00:00:05" : type == typeof(bool) ? "true or false" : type.IsEnum ? $"one of {string.Join(", ", Enum.GetNames(type))}" : "a number";

@@ -10,11 +10,16 @@ namespace Sluice.Modules.Accounts;
 /// <summary>Who a user is: accounts with an e-mail and a password, tokens that the shop's own servers ask for, and guests.</summary>
 public sealed class AccountsModule : IModule
 {
-    public string Name => "Accounts";
+    /// <summary>The key of the database that the tables are in; without it, a service is that of the main one.</summary>
+    internal const string Sql = "Accounts";
+
+    public string Name => Sql;
 
     public IReadOnlyList<string> Needs => ["Orders"];
 
     public IReadOnlyDictionary<string, Type> Options { get; } = new Dictionary<string, Type>(StringComparer.Ordinal) { ["Accounts"] = typeof(AccountsOptions) };
+
+    public IReadOnlyList<string> TablesApart => ["accounts", "addresses"];
 
     public void AddServices(IServiceCollection services)
     {

@@ -12,11 +12,16 @@ namespace Sluice.Modules.Catalog;
 /// <summary>Products, categories, search: what a shop shows, to everybody alike.</summary>
 public sealed class CatalogModule : IModule
 {
-    public string Name => "Catalog";
+    /// <summary>The key of the database that the tables are in; without it, a service is that of the main one.</summary>
+    internal const string Sql = "Catalog";
+
+    public string Name => Sql;
 
     public IReadOnlyList<string> Needs => [];
 
     public IReadOnlyDictionary<string, Type> Options { get; } = new Dictionary<string, Type>(StringComparer.Ordinal) { ["Catalog"] = typeof(CatalogOptions) };
+
+    public IReadOnlyList<string> TablesApart => ["products", "categories", "product_categories", "product_words", "catalog_version"];
 
     public void AddServices(IServiceCollection services)
     {

@@ -8,6 +8,7 @@ using Dapper;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.DependencyInjection;
 using Sluice.Platform.Cache;
 using Sluice.Platform.Http;
 using Sluice.Platform.Pools;
@@ -16,7 +17,7 @@ using Sluice.Platform.Sql;
 namespace Sluice.Modules.Catalog;
 
 /// <summary><c>GET /v1/products/{sku}</c>, <c>GET /v1/products</c>, <c>GET /v1/search</c>. A product is kept under its sku, lists and searches under the catalogue's version.</summary>
-internal sealed class GetProducts(Database database, TieredCache cache, Categories categories)
+internal sealed class GetProducts([FromKeyedServices(CatalogModule.Sql)] Database database, TieredCache cache, Categories categories)
 {
     /// <summary>Products on a page unless the caller asks for another number.</summary>
     public const int PageDefault = 24;
@@ -36,10 +37,7 @@ internal sealed class GetProducts(Database database, TieredCache cache, Categori
         Names.IsSku(sku) ? await cache.GetAsync(ProductChanges.KeyOf(sku), () => LoadAsync(sku), known) : CachedAnswer.None;
 
     /// <summary>As whoever has just changed it must see it.</summary>
-    public Task<ProductView?> FindAtWriterAsync(string sku) => FindAtWriterAsync(database, sku);
-
-    /// <inheritdoc cref="FindAtWriterAsync(string)"/>
-    public static async Task<ProductView?> FindAtWriterAsync(Database database, string sku) => (await FindAsync(database, sku, ReadFrom.Writer))?.ToView();
+    public async Task<ProductView?> FindAtWriterAsync(string sku) => (await FindAsync(sku, ReadFrom.Writer))?.ToView();
 
     public async Task<IEnumerable<string>> CategorySlugsAsync() => Categories.Of(await categories.KeptAsync()).Select(category => category.Slug);
 
@@ -163,11 +161,11 @@ internal sealed class GetProducts(Database database, TieredCache cache, Categori
     private static Page<ProductView> PageOf(List<(ProductView View, long Number)> found, int limit) =>
         new([.. found.Take(limit).Select(one => one.View)], found.Count > limit ? new ListCursor(found[limit - 1].Number, found[limit - 1].View.Sku).ToString() : null);
 
-    private async Task<CachedAnswer> LoadAsync(string sku) => (await FindAsync(database, sku, ReadFrom.Reader))?.ToView() is { } product
+    private async Task<CachedAnswer> LoadAsync(string sku) => (await FindAsync(sku, ReadFrom.Reader))?.ToView() is { } product
         ? new CachedAnswer(product.Version, JsonSerializer.SerializeToUtf8Bytes(product, CatalogJson.Default.ProductView))
         : CachedAnswer.None;
 
-    private static Task<ProductRow?> FindAsync(Database database, string sku, ReadFrom from) => database.ReadAsync(connection => connection.QuerySingleOrDefaultAsync<ProductRow?>(
+    private Task<ProductRow?> FindAsync(string sku, ReadFrom from) => database.ReadAsync(connection => connection.QuerySingleOrDefaultAsync<ProductRow?>(
         $"SELECT {ProductRow.Columns} FROM products WHERE sku = @sku AND is_gone = 0", new { sku }), from);
 }
 

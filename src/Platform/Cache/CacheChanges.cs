@@ -10,9 +10,9 @@ namespace Sluice.Platform.Cache;
 
 /// <summary>
 /// Tells every node what has changed. A note of it is written in the transaction of the change (<c>cache_changes</c>). Who made the change tells of it right after the commit; half a second later a round tells it once more and
-/// deletes the note, so that it is told also when the first one died in between. Telling twice does no harm. What nodes share is dropped first and then they are told: who hears of it finds the new state.
+/// deletes the note, so that it is told also when the first one died in between; it goes round every database in which this node is at home. Telling twice does no harm. What nodes share is dropped first and then they are told: who hears of it finds the new state.
 /// </summary>
-public sealed partial class CacheChanges(Database database, CacheTiers tiers, TieredCache cache, TimeProvider time, ILogger<CacheChanges> log) : BackgroundService
+public sealed partial class CacheChanges(Database database, IReadOnlyList<Database> homes, CacheTiers tiers, TieredCache cache, TimeProvider time, ILogger<CacheChanges> log) : BackgroundService
 {
     /// <summary>The channel on which nodes hear of changes; a message is a key.</summary>
     internal const string Channel = "{sluice:cache}:changes";
@@ -53,7 +53,7 @@ public sealed partial class CacheChanges(Database database, CacheTiers tiers, Ti
         }
     }
 
-    /// <summary>Tells of changes that are committed and were not noted, because there are too many; what cannot be told now is noted now.</summary>
+    /// <summary>Tells of changes that are committed in the main database and were not noted, because there are too many; what cannot be told now is noted now.</summary>
     /// <exception cref="DependencyUnavailableException">Neither went: do it again.</exception>
     public async Task TellUnnotedAsync(IReadOnlyList<CacheKey> keys)
     {
@@ -113,22 +113,36 @@ public sealed partial class CacheChanges(Database database, CacheTiers tiers, Ti
         cache.Sweep();
         await ListenAsync();
         var before = time.GetUtcNow().ToUnixTimeMilliseconds() - (long)LeftAge.TotalMilliseconds;
-        int told;
-        do
+        DependencyUnavailableException? first = null;
+        foreach (var home in homes)
         {
-            told = await TellNotedAsync(before);
+            try
+            {
+                while (await TellNotedAsync(home, before) == RowsMax)
+                {
+                }
+            }
+            catch (DependencyUnavailableException e)
+            {
+                // What is noted in the others is told all the same.
+                first ??= e;
+            }
         }
-        while (told == RowsMax);
+
+        if (first is not null)
+        {
+            throw first;
+        }
     }
 
-    private async Task<int> TellNotedAsync(long before)
+    private async Task<int> TellNotedAsync(Database home, long before)
     {
-        var noted = (await database.ReadAsync(connection => connection.QueryAsync<(long Id, string Key, long IsPrivate)>(
+        var noted = (await home.ReadAsync(connection => connection.QueryAsync<(long Id, string Key, long IsPrivate)>(
             "SELECT id, cache_key, is_private FROM cache_changes WHERE made_at < @before ORDER BY made_at LIMIT @RowsMax", new { before, RowsMax }))).AsList();
         if (noted.Count > 0)
         {
             await DropAsync([.. noted.Select(row => new CacheKey(row.Key, row.IsPrivate != 0))]);
-            await database.WriteAsync(transaction => transaction.Connection!.ExecuteAsync("DELETE FROM cache_changes WHERE id IN @ids", new { ids = SqlList.Of(noted.Select(row => row.Id)) }, transaction), LostCommit.RunAgain);
+            await home.WriteAsync(transaction => transaction.Connection!.ExecuteAsync("DELETE FROM cache_changes WHERE id IN @ids", new { ids = SqlList.Of(noted.Select(row => row.Id)) }, transaction), LostCommit.RunAgain);
         }
 
         return noted.Count;

@@ -10,20 +10,21 @@ using Sluice.Platform.WriteQueue;
 
 namespace Sluice.Platform.Hosting;
 
-/// <summary>Composes the building blocks. The options objects, the database and the Redis connection are opened before, so that a start that cannot work says so at once.</summary>
+/// <summary>Composes the building blocks. The options objects, the databases and the Redis connection are opened before, so that a start that cannot work says so at once.</summary>
 public static class PlatformServices
 {
-    public static void AddPlatform(this IServiceCollection services, NodeOptions node, Database database, RedisConnection redis, CacheTiers tiers)
+    public static void AddPlatform(this IServiceCollection services, NodeOptions node, NodeDatabases databases, RedisConnection redis, CacheTiers tiers)
     {
         services.AddSingleton(node);
-        services.AddSingleton(database);
+        services.AddSingleton(databases);
+        services.AddSingleton(databases.Main);
         services.AddSingleton(redis);
         services.AddSingleton(tiers);
         services.AddSingleton(TimeProvider.System);
         services.AddSingleton(provider => new ClaimIds(node.NodeId, provider.GetRequiredService<TimeProvider>()));
 
         services.AddSingleton<TieredCache>();
-        services.AddSingleton<CacheChanges>();
+        services.AddSingleton(provider => ActivatorUtilities.CreateInstance<CacheChanges>(provider, databases.Homes));
         services.AddHostedService(provider => provider.GetRequiredService<CacheChanges>());
 
         services.AddSingleton<PoolMetrics>();
@@ -61,17 +62,32 @@ public static class PlatformServices
             provider.GetRequiredService<AdmissionOptions>(), provider.GetRequiredService<PoolsOptions>().WaitingClaimsMax, provider.GetRequiredService<TimeProvider>()));
     }
 
+    /// <summary>What a module asks for by its name, because it may have a database of its own: <c>[FromKeyedServices("Accounts")] Database</c>.</summary>
+    public static void AddModuleSql(this IServiceCollection services, IModule module, Database database)
+    {
+        services.AddKeyedSingleton(module.Name, database);
+        services.AddKeyedSingleton(module.Name, (provider, _) => new Idempotency(database, provider.GetRequiredService<TimeProvider>()));
+    }
+
     /// <summary>Background work of the platform on nodes with the role api.</summary>
-    public static void AddPlatformApi(this IServiceCollection services)
+    public static void AddPlatformApi(this IServiceCollection services, NodeDatabases databases)
     {
         services.AddHostedService(provider => provider.GetRequiredService<TokenKeys>());
-        services.AddHostedService<KeepAcknowledged>();
-        services.AddHostedService(provider => provider.GetRequiredService<RedisAway>());
+        if (databases.IsHomeInMain)
+        {
+            services.AddHostedService<KeepAcknowledged>();
+            services.AddHostedService(provider => provider.GetRequiredService<RedisAway>());
+        }
     }
 
     /// <summary>Background work of the platform on nodes with the role worker.</summary>
-    public static void AddPlatformWorkers(this IServiceCollection services, WriteQueueOptions queue)
+    public static void AddPlatformWorkers(this IServiceCollection services, NodeDatabases databases, WriteQueueOptions queue)
     {
+        if (!databases.IsHomeInMain)
+        {
+            return;
+        }
+
         services.AddHostedService(provider => provider.GetRequiredService<PoolKeeper>());
         if (queue.Engine == QueueEngine.Redis)
         {

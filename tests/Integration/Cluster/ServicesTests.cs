@@ -1,0 +1,189 @@
+using System.Net.Http.Json;
+using System.Text.Json.Nodes;
+using Dapper;
+using MySqlConnector;
+using Sluice.Tests.Integration.Contract;
+using Sluice.Tests.Integration.Failure;
+using Sluice.Tests.Integration.Servers;
+
+namespace Sluice.Tests.Integration.Cluster;
+
+/// <summary>
+/// Two nodes as services: one has accounts and catalogue, each in a database of its own; the other sells, and has pools and orders in the main one. Each SQL user may only do what docs/services.md says it needs,
+/// so a statement that crosses is refused by the server.
+/// </summary>
+public sealed class TwoServices(Engines engines) : IAsyncLifetime
+{
+    private readonly TempFolder folder = new();
+    private MariaDbServer maria = null!;
+    private RedisServer? redis;
+
+    /// <summary>Accounts and catalogue.</summary>
+    public SluiceServer People { get; private set; } = null!;
+
+    /// <summary>Sales, stocks, orders.</summary>
+    public SluiceServer Shop { get; private set; } = null!;
+
+    /// <summary>What the first of the two said when the other one had not made its tables.</summary>
+    public (int Exit, string Text, string Says) TooEarly { get; private set; }
+
+    public string Main { get; private set; } = "";
+
+    public string Accounts { get; private set; } = "";
+
+    public string Catalog { get; private set; } = "";
+
+    public async ValueTask InitializeAsync()
+    {
+        redis = await RedisServer.StartAsync();
+        maria = await engines.MariaDbAsync();
+        (Main, Accounts, Catalog) = (await NewDatabaseAsync(), await NewDatabaseAsync(), await NewDatabaseAsync());
+        await DoAsync($"GRANT ALL ON {Main}.* TO '{User(Main)}'@'%' IDENTIFIED BY 'secret'; GRANT ALL ON {Accounts}.* TO '{User(Accounts)}'@'%' IDENTIFIED BY 'secret'; GRANT ALL ON {Catalog}.* TO '{User(Catalog)}'@'%' IDENTIFIED BY 'secret'; " +
+            $"GRANT SELECT ON {Catalog}.* TO '{User(Main)}'@'%'; CREATE USER '{User(Main)}_people'@'%' IDENTIFIED BY 'secret'; GRANT CREATE ON {Main}.VersionInfo TO '{User(Main)}_people'@'%'");
+        string[] both = [$"Redis:Connection={redis.Connection}", "Cache:SharedAge=01:00:00", "Accounts:PasswordIterations=100000"];
+        string[] people =
+        [
+            .. both, "Modules=Accounts,Catalog", "NodeId=1", $"Sql:Connection={As($"{User(Main)}_people", Main)}", $"Accounts:Sql:Connection={As(User(Accounts), Accounts)}", $"Catalog:Sql:Connection={As(User(Catalog), Catalog)}",
+        ];
+
+        // It makes its own tables and then misses those of the main database, where it makes none.
+        TooEarly = await SluiceCommand.RunAsync(["serve", "--data", folder.Path, .. people.SelectMany(setting => new[] { "--set", setting })]);
+        Shop = await SluiceServer.StartAsync([.. both, "Modules=FlashSales,Orders,Stocks", "NodeId=2", $"Sql:Connection={As(User(Main), Main)}", $"Catalog:Sql:Connection={As(User(Main), Catalog)}"], folder.Path);
+        foreach (var right in (string[])["SELECT ON {0}.VersionInfo", "SELECT ON {0}.orders", "SELECT ON {0}.claims", "SELECT, INSERT, UPDATE, DELETE ON {0}.token_keys"])
+        {
+            await DoAsync($"GRANT {string.Format(System.Globalization.CultureInfo.InvariantCulture, right, Main)} TO '{User(Main)}_people'@'%'");
+        }
+
+        People = await SluiceServer.StartAsync(people, folder.Path);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        foreach (var each in new IAsyncDisposable?[] { People, Shop, redis })
+        {
+            await (each?.DisposeAsync() ?? ValueTask.CompletedTask);
+        }
+
+        folder.Dispose();
+    }
+
+    /// <summary>As the operator.</summary>
+    public Task DoAsync(string statements) => maria.DoAsync(statements);
+
+    public async Task<IReadOnlyList<string>> TablesAsync(string database)
+    {
+        await using var connection = new MySqlConnection(maria.Connection(database) + ";Pooling=False");
+        return (await connection.QueryAsync<string>("SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() ORDER BY table_name")).AsList();
+    }
+
+    /// <summary>The user whose database this is cannot come in until it is let in again.</summary>
+    public Task ShutOutAsync(string database) => DoAsync($"ALTER USER '{User(database)}'@'%' IDENTIFIED BY 'another'; KILL USER '{User(database)}'");
+
+    public Task LetInAsync(string database) => DoAsync($"ALTER USER '{User(database)}'@'%' IDENTIFIED BY 'secret'");
+
+    private async Task<string> NewDatabaseAsync() => new MySqlConnectionStringBuilder(await maria.NewDatabaseAsync()).Database;
+
+    private string As(string user, string database) => new MySqlConnectionStringBuilder(maria.Connection(database)) { UserID = user, Password = "secret" }.ConnectionString;
+
+    private static string User(string database) => $"of_{database}";
+}
+
+/// <summary>Modules with databases of their own, on nodes of their own.</summary>
+public sealed class ServicesTests(TwoServices services) : IClassFixture<TwoServices>
+{
+    private readonly string email = $"u-{Guid.NewGuid():N}@example.org";
+
+    [Fact]
+    public async Task User_WhoRegistersAtOneService_BuysAtTheOther()
+    {
+        var token = (string)(await TwoAccountNodes.RegisterAsync(services.People, email)).Json["token"]!;
+        var sale = await services.Shop.OpenSaleAsync(stock: 1);
+
+        var order = await services.Shop.ClaimAsync(sale, token, prefer: "wait=20");
+
+        Assert.True(order.Status == 201, order.Text);
+        Assert.Equal(order.ClaimId, (string?)(await services.Shop.UserAsync(HttpMethod.Get, "/v1/orders", token)).Json["items"]![0]!["id"]);
+        var me = await services.People.UserAsync(HttpMethod.Get, "/v1/me", token);
+        Assert.True(me.Status == 200, me.Text);
+        Assert.Equal((email, order.ClaimId), ((string?)me.Json["profile"]!["email"], (string?)me.Json["orders"]!["items"]![0]!["id"]));
+        Assert.Equal(404, (await services.Shop.UserAsync(HttpMethod.Get, "/v1/me", token)).Status);
+    }
+
+    [Fact]
+    public async Task Product_OfTheOneService_IsBoughtAtTheOtherUnderItsTitle()
+    {
+        var sku = $"{Guid.NewGuid():N}";
+        await PutAsync(sku, "Old mug");
+        await services.Shop.ServerPostAsync($"/v1/products/{sku}/stock", new JsonObject { ["addUnits"] = 1 });
+        await PutAsync(sku, "Mug");
+        var token = (string)(await TwoAccountNodes.RegisterAsync(services.People, email)).Json["token"]!;
+
+        await Eventually.TrueAsync(async () => (await BuyAsync(sku, 500, token)).Status == 409, "the price of before is refused");
+        var order = await BuyAsync(sku, 700, token);
+
+        Assert.True(order.Status == 201, order.Text);
+        Assert.Equal("Mug", (string?)order.Json["order"]!["title"]);
+        Assert.Equal("holds", (string?)(await services.Shop.SettledCertificateAsync((string)(await services.Shop.AnswerAsync(new HttpRequestMessage(HttpMethod.Get, $"/v1/products/{sku}/stock"))).Json["poolId"]!))["verdict"]);
+
+        Task PutAsync(string id, string title) => services.People.ServerPutAsync($"/v1/products/{id}", new JsonObject
+        {
+            ["title"] = title, ["prices"] = new JsonArray(new JsonObject { ["kind"] = "retail", ["currency"] = "EUR", ["amountCents"] = 700 }),
+        });
+    }
+
+    [Fact]
+    public async Task Databases_HoldTheTablesOfTheirModulesOnly()
+    {
+        string[] everywhere = ["VersionInfo", "cache_changes", "idempotency", "migration_steps"];
+        Assert.Equal(new[] { "accounts", "addresses" }.Concat(everywhere).Order(StringComparer.OrdinalIgnoreCase), (await services.TablesAsync(services.Accounts)).Order(StringComparer.OrdinalIgnoreCase));
+        Assert.Equal(
+            new[] { "products", "categories", "product_categories", "product_words", "catalog_version" }.Concat(everywhere).Order(StringComparer.OrdinalIgnoreCase),
+            (await services.TablesAsync(services.Catalog)).Order(StringComparer.OrdinalIgnoreCase));
+        var main = await services.TablesAsync(services.Main);
+        Assert.Contains("orders", main);
+        Assert.Empty(main.Intersect(["accounts", "addresses", "products", "categories", "catalog_version"]));
+    }
+
+    [Fact]
+    public void Service_ThatMissesTablesOfAnother_SaysWhoMakesThem()
+    {
+        Assert.Equal(3, services.TooEarly.Exit);
+        Assert.Contains("start a node first that runs the modules that have their tables there", services.TooEarly.Says, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Banner_NamesEachDatabase()
+    {
+        Assert.Contains($"Accounts: MariaDB", services.People.Process.Output, StringComparison.Ordinal);
+        Assert.Contains($"/{services.Accounts}", services.People.Process.Output, StringComparison.Ordinal);
+        Assert.DoesNotContain("secret", services.People.Process.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Accounts_WhoseDatabaseIsAway_RefuseWhileTheOthersGoOn()
+    {
+        var token = (string)(await TwoAccountNodes.RegisterAsync(services.People, email)).Json["token"]!;
+        var sale = await services.Shop.OpenSaleAsync(stock: 1);
+        await services.ShutOutAsync(services.Accounts);
+        try
+        {
+            var refused = await TwoAccountNodes.RegisterAsync(services.People, $"x{email}");
+            Assert.Equal((503, "unavailable"), (refused.Status, refused.Code));
+            Assert.Equal(200, (await services.People.AnswerAsync(new HttpRequestMessage(HttpMethod.Get, "/v1/products"))).Status);
+            var ready = await services.People.AnswerAsync(new HttpRequestMessage(HttpMethod.Get, "/health/ready"));
+            Assert.Equal((200, "ready; sql of Accounts is away"), (ready.Status, ready.Text));
+            Assert.Equal(201, (await services.Shop.ClaimAsync(sale, token, prefer: "wait=20")).Status);
+        }
+        finally
+        {
+            await services.LetInAsync(services.Accounts);
+        }
+
+        await Eventually.TrueAsync(async () => (await TwoAccountNodes.RegisterAsync(services.People, $"x{email}")).Status == 201, "accounts are made again");
+    }
+
+    private async Task<Answer> BuyAsync(string sku, int priceCents, string token) => await services.Shop.AnswerAsync(new HttpRequestMessage(HttpMethod.Post, $"/v1/products/{sku}/claims")
+    {
+        Content = JsonContent.Create(new JsonObject { ["units"] = 1, ["priceCents"] = priceCents, ["currency"] = "EUR" }), Headers = { { "Authorization", $"Bearer {token}" }, { "Prefer", "wait=20" } },
+    });
+}
