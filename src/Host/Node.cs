@@ -23,11 +23,12 @@ internal sealed class Node : IAsyncDisposable
 {
     private readonly NodeDatabases databases;
     private readonly RedisConnection redis;
+    private readonly IReadOnlyDictionary<string, RedisConnection> moduleRedis;
     private readonly CacheTiers tiers;
     private readonly ILoggerFactory engineLogs;
 
-    private Node(Settings settings, IReadOnlyList<IModule> modules, NodeDatabases databases, RedisConnection redis, CacheTiers tiers, ILoggerFactory engineLogs, WebApplication app) =>
-        (Settings, Modules, this.databases, this.redis, this.tiers, this.engineLogs, App) = (settings, modules, databases, redis, tiers, engineLogs, app);
+    private Node(Settings settings, IReadOnlyList<IModule> modules, NodeDatabases databases, RedisConnection redis, IReadOnlyDictionary<string, RedisConnection> moduleRedis, CacheTiers tiers, ILoggerFactory engineLogs, WebApplication app) =>
+        (Settings, Modules, this.databases, this.redis, this.moduleRedis, this.tiers, this.engineLogs, App) = (settings, modules, databases, redis, moduleRedis, tiers, engineLogs, app);
 
     public Settings Settings { get; }
 
@@ -35,7 +36,7 @@ internal sealed class Node : IAsyncDisposable
 
     public WebApplication App { get; }
 
-    public string Engines => $"{redis.Describe}; {databases.Describe}{tiers.Describe}{(Brokers is { } brokers ? $"; {brokers.Describe}" : "")}";
+    public string Engines => $"{redis.Describe}; {string.Concat(moduleRedis.Select(own => $"{own.Key}: {own.Value.Describe}; "))}{databases.Describe}{tiers.Describe}{(Brokers is { } brokers ? $"; {brokers.Describe}" : "")}";
 
     // Null on a node that is no worker, or whose workers read the log.
     private Brokers? Brokers => App.Services.GetService<Brokers>();
@@ -55,6 +56,16 @@ internal sealed class Node : IAsyncDisposable
         ["Nginx"] = typeof(NginxOptions),
         ["Publish"] = typeof(PublishOptions),
     }.Concat(ModuleList.All.SelectMany(module => module.Options)).Concat(ModuleList.All.Where(module => module.TablesApart.Count > 0).Select(module => KeyValuePair.Create($"{module.Name}:Sql", typeof(ModuleSqlOptions)))).ToDictionary(StringComparer.OrdinalIgnoreCase);
+
+    // Somebody may look for them: these modules write in transactions with the pools.
+    private static readonly Dictionary<string, string> Withheld = ModuleList.All.Where(module => module.TablesApart.Count == 0).SelectMany(module => new[]
+    {
+        KeyValuePair.Create($"{module.Name}:Sql", $"the tables of {module.Name} are in transactions with those of the pools, and stay with them in the database of Sql:Connection"),
+        KeyValuePair.Create($"{module.Name}:Redis", $"{module.Name} keeps nothing in Redis but its pools, which are in the Redis of Redis:Connection; the cache has Cache:Connection"),
+    }).Append(KeyValuePair.Create("Catalog:Redis", "Catalog keeps nothing in Redis but what is cached; the cache has Cache:Connection")).ToDictionary(StringComparer.OrdinalIgnoreCase);
+
+    /// <exception cref="SettingsException">A setting is wrong.</exception>
+    public static Settings Load(IEnumerable<KeyValuePair<string, string?>> overrides) => Settings.Load(Sections, overrides, Withheld);
 
     /// <summary>Opens the engines, brings the schema up to date, and builds the application. Nothing listens yet.</summary>
     /// <exception cref="SettingsException">A setting is wrong.</exception>
@@ -89,18 +100,27 @@ internal sealed class Node : IAsyncDisposable
         var needs = modules.SelectMany(WithNeeds).Distinct().ToList();
         var databases = new NodeDatabases(settings.Get<SqlOptions>(), node.Data, modules, needs, OwnSql(settings));
         RedisConnection? redis = null;
+        var moduleRedis = new Dictionary<string, RedisConnection>(StringComparer.OrdinalIgnoreCase);
         CacheTiers tiers;
         try
         {
             await databases.PrepareAsync();
             redis = await RedisConnection.OpenAsync(settings.Get<RedisOptions>(), node.Data, engineLogs, replicated);
+            foreach (var (section, own) in settings.Each<ModuleRedisOptions>())
+            {
+                if (own.Beside(settings.Get<RedisOptions>()) is { } options && needs.Exists(module => module.Name == ModuleOf(section)))
+                {
+                    moduleRedis[ModuleOf(section)] = await RedisConnection.OpenAsync(options, node.Data, engineLogs);
+                }
+            }
+
             tiers = await CacheTiers.OpenAsync(settings.Get<CacheOptions>(), redis, node.Data, engineLogs, TimeProvider.System);
         }
         catch
         {
-            if (redis is not null)
+            foreach (var each in moduleRedis.Values.Append(redis).OfType<RedisConnection>())
             {
-                await redis.DisposeAsync();
+                await each.DisposeAsync();
             }
 
             databases.Dispose();
@@ -135,7 +155,7 @@ internal sealed class Node : IAsyncDisposable
 
         foreach (var module in needs)
         {
-            builder.Services.AddModuleSql(module, databases.Of(module.Name));
+            builder.Services.AddModuleEngines(module, databases.Of(module.Name), moduleRedis.GetValueOrDefault(module.Name));
             module.AddServices(builder.Services);
         }
 
@@ -157,7 +177,7 @@ internal sealed class Node : IAsyncDisposable
         var app = builder.Build();
         app.Lifetime.ApplicationStopping.Register(app.Services.GetRequiredService<ClaimWaiters>().StopWaiting);
         Map(app, node, proxies, modules);
-        var opened = new Node(settings, modules, databases, redis, tiers, engineLogs, app);
+        var opened = new Node(settings, modules, databases, redis, moduleRedis, tiers, engineLogs, app);
         if (opened.Brokers is { } brokers)
         {
             try
@@ -178,6 +198,11 @@ internal sealed class Node : IAsyncDisposable
     {
         await App.DisposeAsync();
         await tiers.DisposeAsync();
+        foreach (var own in moduleRedis.Values)
+        {
+            await own.DisposeAsync();
+        }
+
         await redis.DisposeAsync();
         databases.Dispose();
         engineLogs.Dispose();
@@ -205,7 +230,9 @@ internal sealed class Node : IAsyncDisposable
     }
 
     /// <summary>What the settings say of modules' own databases, by the module.</summary>
-    public static IReadOnlyDictionary<string, ModuleSqlOptions> OwnSql(Settings settings) => settings.Each<ModuleSqlOptions>().ToDictionary(section => section.Key[..section.Key.IndexOf(':', StringComparison.Ordinal)], section => section.Value, StringComparer.OrdinalIgnoreCase);
+    public static IReadOnlyDictionary<string, ModuleSqlOptions> OwnSql(Settings settings) => settings.Each<ModuleSqlOptions>().ToDictionary(section => ModuleOf(section.Key), section => section.Value, StringComparer.OrdinalIgnoreCase);
+
+    private static string ModuleOf(string section) => section[..section.IndexOf(':', StringComparison.Ordinal)];
 
     private static IEnumerable<IModule> WithNeeds(IModule module) => module.Needs.SelectMany(name => WithNeeds(ModuleList.All.Single(other => other.Name == name))).Append(module);
 

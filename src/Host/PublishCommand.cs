@@ -17,7 +17,7 @@ internal static class PublishCommand
             overrides.Add(new("Publish:Folder", folder));
         }
 
-        var settings = Settings.Load(Node.Sections, overrides);
+        var settings = Node.Load(overrides);
         var options = settings.Get<PublishOptions>();
         var data = settings.Get<NodeOptions>().Data;
         if (options.Contradictions().ToList() is { Count: > 0 } contradictions)
@@ -83,7 +83,7 @@ internal static class PublishCommand
 
         foreach (var module in ModuleList.All)
         {
-            services.AddModuleSql(module, databases.Of(module.Name));
+            services.AddModuleEngines(module, databases.Of(module.Name), redis: null);
             module.AddServices(services);
         }
 

@@ -20,7 +20,7 @@ internal static class GetMe
     public static void Map(IEndpointRouteBuilder routes) => routes.MapGet("/v1/me", HandleAsync).For(AccessRule.User)
         .WithTags("Accounts").WithSummary("The caller's profile and newest orders").Produces<MeView>().IsVersioned();
 
-    private static async Task<IResult> HandleAsync(HttpContext context, [FromKeyedServices(AccountsModule.Sql)] Database accounts, Database database, TieredCache cache)
+    private static async Task<IResult> HandleAsync(HttpContext context, [FromKeyedServices(AccountsModule.Key)] Database accounts, Database database, TieredCache cache)
     {
         var user = context.UserId();
         var known = Versioned.KnownVersions(context.Request, 2);

@@ -12,10 +12,10 @@ namespace Sluice.Modules.Catalog;
 /// <summary>Products, categories, search: what a shop shows, to everybody alike.</summary>
 public sealed class CatalogModule : IModule
 {
-    /// <summary>The key of the database that the tables are in; without it, a service is that of the main one.</summary>
-    internal const string Sql = "Catalog";
+    /// <summary>The key of the database that the tables are in. Without it, a service is that of the main one.</summary>
+    internal const string Key = "Catalog";
 
-    public string Name => Sql;
+    public string Name => Key;
 
     public IReadOnlyList<string> Needs => [];
 

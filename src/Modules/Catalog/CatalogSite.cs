@@ -8,7 +8,7 @@ using Sluice.Platform.Sql;
 namespace Sluice.Modules.Catalog;
 
 /// <summary>Everything of the catalogue that is the same for everybody, as files: pages, and the answers of the API under the same addresses.</summary>
-internal sealed class CatalogSite(CatalogPages pages, [FromKeyedServices(CatalogModule.Sql)] Database database) : ISitePart
+internal sealed class CatalogSite(CatalogPages pages, [FromKeyedServices(CatalogModule.Key)] Database database) : ISitePart
 {
     private const int PerPage = GetProducts.PageDefault, RowsAtOnce = 500;
 

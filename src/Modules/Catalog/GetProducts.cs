@@ -17,7 +17,7 @@ using Sluice.Platform.Sql;
 namespace Sluice.Modules.Catalog;
 
 /// <summary><c>GET /v1/products/{sku}</c>, <c>GET /v1/products</c>, <c>GET /v1/search</c>. A product is kept under its sku, lists and searches under the catalogue's version.</summary>
-internal sealed class GetProducts([FromKeyedServices(CatalogModule.Sql)] Database database, TieredCache cache, Categories categories)
+internal sealed class GetProducts([FromKeyedServices(CatalogModule.Key)] Database database, TieredCache cache, Categories categories)
 {
     /// <summary>Products on a page unless the caller asks for another number.</summary>
     public const int PageDefault = 24;

@@ -62,11 +62,13 @@ public static class PlatformServices
             provider.GetRequiredService<AdmissionOptions>(), provider.GetRequiredService<PoolsOptions>().WaitingClaimsMax, provider.GetRequiredService<TimeProvider>()));
     }
 
-    /// <summary>What a module asks for by its name, because it may have a database of its own: <c>[FromKeyedServices("Accounts")] Database</c>.</summary>
-    public static void AddModuleSql(this IServiceCollection services, IModule module, Database database)
+    /// <summary>What a module asks for by its name, because it may have engines of its own: <c>[FromKeyedServices("Accounts")] Database</c>, <c>Idempotency</c>, <c>RateLimits</c>.</summary>
+    /// <param name="redis">The module's own, or null.</param>
+    public static void AddModuleEngines(this IServiceCollection services, IModule module, Database database, RedisConnection? redis)
     {
         services.AddKeyedSingleton(module.Name, database);
         services.AddKeyedSingleton(module.Name, (provider, _) => new Idempotency(database, provider.GetRequiredService<TimeProvider>()));
+        services.AddKeyedSingleton(module.Name, (provider, _) => redis is null ? provider.GetRequiredService<RateLimits>() : ActivatorUtilities.CreateInstance<RateLimits>(provider, redis));
     }
 
     /// <summary>Background work of the platform on nodes with the role api.</summary>

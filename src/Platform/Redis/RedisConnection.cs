@@ -1,3 +1,5 @@
+using System.Security.Authentication;
+using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
 using Sluice.Platform.Hosting;
 using StackExchange.Redis;
@@ -22,6 +24,9 @@ public sealed class RedisConnection : IAsyncDisposable
 
     /// <summary>True for the server in this process: it lives and dies with it, and nobody else claims there.</summary>
     public bool IsEmbedded => embedded is not null;
+
+    /// <summary>The authority of the servers' certificates, for connections beside this one; "" where the system knows it.</summary>
+    internal string CaFile => options.CaFile;
 
     /// <summary>One line for the start banner.</summary>
     public string Describe { get; private init; } = "";
@@ -50,11 +55,23 @@ public sealed class RedisConnection : IAsyncDisposable
         settings.TieBreaker = "";
         settings.ConfigurationChannel = "";
 
+        if (options.CaFile.Length > 0)
+        {
+            try
+            {
+                settings.TrustIssuer(options.CaFile);
+            }
+            catch (CryptographicException e)
+            {
+                throw new DependencyUnavailableException("redis", $"{options.CaFile} holds no certificate (Redis:CaFile).", e);
+            }
+        }
+
         // Only for CONFIG GET, with which the durability is checked.
         settings.AllowAdmin = true;
         try
         {
-            return new RedisConnection(options, embedded, await RedisRoutes.OpenAsync(settings, options, replicated, log))
+            var connection = new RedisConnection(options, embedded, await RedisRoutes.OpenAsync(settings, options, replicated, log))
             {
                 Describe = options.Form switch
                 {
@@ -64,6 +81,17 @@ public sealed class RedisConnection : IAsyncDisposable
                     RedisForm.OneServer => $"Redis at {string.Join(", ", settings.EndPoints)}",
                 },
             };
+            if (options.AcceptWeakDurability && embedded is null)
+            {
+                // Nothing has asked it anything yet.
+                await AnswersAsync(connection);
+            }
+
+            return connection;
+        }
+        catch (DependencyUnavailableException e) when (embedded is null && WhyRefused(e, options) is { } why)
+        {
+            throw new DependencyUnavailableException("redis", $"{string.Join(", ", settings.EndPoints)}: {why}", e);
         }
         catch
         {
@@ -257,6 +285,30 @@ public sealed class RedisConnection : IAsyncDisposable
             throw new DependencyUnavailableException("redis", "the append-only file could not be written; is the disk full?", e);
         }
     }
+
+    private static async Task AnswersAsync(RedisConnection connection)
+    {
+        try
+        {
+            await connection.PingAsync();
+        }
+        catch
+        {
+            await connection.DisposeAsync();
+            throw;
+        }
+    }
+
+    // What the driver says of a handshake or a log-in that failed is in the middle of figures about its threads.
+    private static string? WhyRefused(Exception? e, RedisOptions options) => e switch
+    {
+        null => null,
+        AuthenticationException refused => options.CaFile.Length > 0
+            ? $"the server's certificate is not signed by the authority in {options.CaFile} (Redis:CaFile), or has not this name in it. {refused.Message}"
+            : $"the server's certificate is not trusted: where its authority is one of your own, name the file with it in Redis:CaFile. {refused.Message}",
+        { Message: var says } when says.Contains("WRONGPASS", StringComparison.Ordinal) || says.Contains("NOAUTH", StringComparison.Ordinal) => "user or password is wrong.",
+        _ => WhyRefused(e.InnerException, options),
+    };
 
     public async ValueTask DisposeAsync()
     {

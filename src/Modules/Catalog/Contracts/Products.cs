@@ -16,7 +16,7 @@ public sealed record RetailPrice(string Currency, long AmountCents);
 public sealed record SoldProduct(string Sku, string Title, string? Description, string? ImageUrl, IReadOnlyList<RetailPrice> Prices, long Version);
 
 /// <summary>The catalogue's products, for modules that sell them. The catalogue may have a database of its own, so its rows are in nobody else's transaction unless both are in the main one.</summary>
-internal sealed class Products(GetProducts products, TieredCache cache, [FromKeyedServices(CatalogModule.Sql)] Database database, Database main)
+internal sealed class Products(GetProducts products, TieredCache cache, [FromKeyedServices(CatalogModule.Key)] Database database, Database main)
 {
     private bool IsApart => database != main;
 
