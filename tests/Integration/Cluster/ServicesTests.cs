@@ -2,6 +2,7 @@ using System.Net.Http.Json;
 using System.Text.Json.Nodes;
 using Dapper;
 using MySqlConnector;
+using StackExchange.Redis;
 using Sluice.Tests.Integration.Contract;
 using Sluice.Tests.Integration.Failure;
 using Sluice.Tests.Integration.Servers;
@@ -16,7 +17,7 @@ public sealed class TwoServices(Engines engines) : IAsyncLifetime
 {
     private readonly TempFolder folder = new();
     private MariaDbServer maria = null!;
-    private RedisServer? redis;
+    private RedisServer? redis, limits;
 
     /// <summary>Accounts and catalogue.</summary>
     public SluiceServer People { get; private set; } = null!;
@@ -35,7 +36,7 @@ public sealed class TwoServices(Engines engines) : IAsyncLifetime
 
     public async ValueTask InitializeAsync()
     {
-        redis = await RedisServer.StartAsync();
+        (redis, limits) = (await RedisServer.StartAsync(), await RedisServer.StartAsync());
         maria = await engines.MariaDbAsync();
         (Main, Accounts, Catalog) = (await NewDatabaseAsync(), await NewDatabaseAsync(), await NewDatabaseAsync());
         await DoAsync($"GRANT ALL ON {Main}.* TO '{User(Main)}'@'%' IDENTIFIED BY 'secret'; GRANT ALL ON {Accounts}.* TO '{User(Accounts)}'@'%' IDENTIFIED BY 'secret'; GRANT ALL ON {Catalog}.* TO '{User(Catalog)}'@'%' IDENTIFIED BY 'secret'; " +
@@ -44,6 +45,7 @@ public sealed class TwoServices(Engines engines) : IAsyncLifetime
         string[] people =
         [
             .. both, "Modules=Accounts,Catalog", "NodeId=1", $"Sql:Connection={As($"{User(Main)}_people", Main)}", $"Accounts:Sql:Connection={As(User(Accounts), Accounts)}", $"Catalog:Sql:Connection={As(User(Catalog), Catalog)}",
+            $"Accounts:Redis:Connection={limits.Connection}",
         ];
 
         // It makes its own tables and then misses those of the main database, where it makes none.
@@ -59,12 +61,24 @@ public sealed class TwoServices(Engines engines) : IAsyncLifetime
 
     public async ValueTask DisposeAsync()
     {
-        foreach (var each in new IAsyncDisposable?[] { People, Shop, redis })
+        foreach (var each in new IAsyncDisposable?[] { People, Shop, redis, limits })
         {
             await (each?.DisposeAsync() ?? ValueTask.CompletedTask);
         }
 
         folder.Dispose();
+    }
+
+    /// <summary>Limits of log-ins that are counted in the Redis that sells, and in that of accounts.</summary>
+    public async Task<(long Selling, long Own)> CountedLogInsAsync()
+    {
+        return (await CountAsync(redis!), await CountAsync(limits!));
+
+        static async Task<long> CountAsync(RedisServer server)
+        {
+            await using var connection = await ConnectionMultiplexer.ConnectAsync($"{server.Connection},allowAdmin=true");
+            return ((RedisResult[])(await connection.GetDatabase().ExecuteAsync("KEYS", "{rate:log-in*"))!).Length;
+        }
     }
 
     /// <summary>As the operator.</summary>
@@ -75,6 +89,11 @@ public sealed class TwoServices(Engines engines) : IAsyncLifetime
         await using var connection = new MySqlConnection(maria.Connection(database) + ";Pooling=False");
         return (await connection.QueryAsync<string>("SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() ORDER BY table_name")).AsList();
     }
+
+    /// <summary>What sells may not read the catalogue until it may again.</summary>
+    public Task HideCatalogAsync() => DoAsync($"REVOKE SELECT ON {Catalog}.* FROM '{User(Main)}'@'%'; KILL USER '{User(Main)}'");
+
+    public Task ShowCatalogAsync() => DoAsync($"GRANT SELECT ON {Catalog}.* TO '{User(Main)}'@'%'; KILL USER '{User(Main)}'");
 
     /// <summary>The user whose database this is cannot come in until it is let in again.</summary>
     public Task ShutOutAsync(string database) => DoAsync($"ALTER USER '{User(database)}'@'%' IDENTIFIED BY 'another'; KILL USER '{User(database)}'");
@@ -114,7 +133,7 @@ public sealed class ServicesTests(TwoServices services) : IClassFixture<TwoServi
     {
         var sku = $"{Guid.NewGuid():N}";
         await PutAsync(sku, "Old mug");
-        await services.Shop.ServerPostAsync($"/v1/products/{sku}/stock", new JsonObject { ["addUnits"] = 1 });
+        await services.Shop.ServerPostAsync($"/v1/products/{sku}/stock", new JsonObject { ["addUnits"] = 2 });
         await PutAsync(sku, "Mug");
         var token = (string)(await TwoAccountNodes.RegisterAsync(services.People, email)).Json["token"]!;
 
@@ -123,7 +142,20 @@ public sealed class ServicesTests(TwoServices services) : IClassFixture<TwoServi
 
         Assert.True(order.Status == 201, order.Text);
         Assert.Equal("Mug", (string?)order.Json["order"]!["title"]);
-        Assert.Equal("holds", (string?)(await services.Shop.SettledCertificateAsync((string)(await services.Shop.AnswerAsync(new HttpRequestMessage(HttpMethod.Get, $"/v1/products/{sku}/stock"))).Json["poolId"]!))["verdict"]);
+
+        // Without the catalogue's database what was kept of the product is sold, and the certificate needs nothing of it.
+        await services.HideCatalogAsync();
+        try
+        {
+            var ready = await services.Shop.AnswerAsync(new HttpRequestMessage(HttpMethod.Get, "/health/ready"));
+            Assert.Equal((200, "ready; sql of Catalog is away"), (ready.Status, ready.Text));
+            Assert.Equal(("Mug", 201), ((string?)(order = await BuyAsync(sku, 700, token)).Json["order"]!["title"], order.Status));
+            Assert.Equal("holds", (string?)(await services.Shop.SettledCertificateAsync((string)(await services.Shop.AnswerAsync(new HttpRequestMessage(HttpMethod.Get, $"/v1/products/{sku}/stock"))).Json["poolId"]!))["verdict"]);
+        }
+        finally
+        {
+            await services.ShowCatalogAsync();
+        }
 
         Task PutAsync(string id, string title) => services.People.ServerPutAsync($"/v1/products/{id}", new JsonObject
         {
@@ -157,6 +189,19 @@ public sealed class ServicesTests(TwoServices services) : IClassFixture<TwoServi
         Assert.Contains($"Accounts: MariaDB", services.People.Process.Output, StringComparison.Ordinal);
         Assert.Contains($"/{services.Accounts}", services.People.Process.Output, StringComparison.Ordinal);
         Assert.DoesNotContain("secret", services.People.Process.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task LogIns_AreCountedInTheRedisOfAccounts()
+    {
+        await Eventually.TrueAsync(
+            async () =>
+            {
+                await TwoAccountNodes.SendAsync(services.People, HttpMethod.Post, "/v1/sessions", body: new JsonObject { ["email"] = email, ["password"] = "a guess" });
+                return (await services.CountedLogInsAsync()).Own > 0;
+            },
+            "a second log-in is counted where all nodes see it");
+        Assert.Equal(0, (await services.CountedLogInsAsync()).Selling);
     }
 
     [Fact]
