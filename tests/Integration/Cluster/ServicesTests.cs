@@ -1,7 +1,14 @@
+using System.Buffers.Text;
 using System.Net.Http.Json;
+using System.Text;
 using System.Text.Json.Nodes;
 using Dapper;
+using Microsoft.Extensions.Logging.Abstractions;
 using MySqlConnector;
+using Sluice.Modules;
+using Sluice.Platform.Hosting;
+using Sluice.Platform.Http;
+using Sluice.Platform.Sql;
 using StackExchange.Redis;
 using Sluice.Tests.Integration.Contract;
 using Sluice.Tests.Integration.Failure;
@@ -28,6 +35,9 @@ public sealed class TwoServices(Engines engines) : IAsyncLifetime
     /// <summary>What the first of the two said when the other one had not made its tables.</summary>
     public (int Exit, string Text, string Says) TooEarly { get; private set; }
 
+    /// <summary>The key that signs: not that of the file, a row in the main database.</summary>
+    public string TokenKey { get; private set; } = "";
+
     public string Main { get; private set; } = "";
 
     public string Accounts { get; private set; } = "";
@@ -50,6 +60,7 @@ public sealed class TwoServices(Engines engines) : IAsyncLifetime
 
         // It makes its own tables and then misses those of the main database, where it makes none.
         TooEarly = await SluiceCommand.RunAsync(["serve", "--data", folder.Path, .. people.SelectMany(setting => new[] { "--set", setting })]);
+        TokenKey = await NewTokenKeyAsync();
         Shop = await SluiceServer.StartAsync([.. both, "Modules=FlashSales,Orders,Stocks", "NodeId=2", $"Sql:Connection={As(User(Main), Main)}", $"Catalog:Sql:Connection={As(User(Main), Catalog)}"], folder.Path);
         foreach (var right in (string[])["SELECT ON {0}.VersionInfo", "SELECT ON {0}.orders", "SELECT ON {0}.claims", "SELECT, INSERT, UPDATE, DELETE ON {0}.token_keys"])
         {
@@ -90,6 +101,12 @@ public sealed class TwoServices(Engines engines) : IAsyncLifetime
         return (await connection.QueryAsync<string>("SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() ORDER BY table_name")).AsList();
     }
 
+    public async Task<IReadOnlyList<string>> TokenKeysAsync()
+    {
+        await using var connection = new MySqlConnection(maria.Connection(Main) + ";Pooling=False");
+        return (await connection.QueryAsync<string>("SELECT id FROM token_keys")).AsList();
+    }
+
     /// <summary>What sells may not read the catalogue until it may again.</summary>
     public Task HideCatalogAsync() => DoAsync($"REVOKE SELECT ON {Catalog}.* FROM '{User(Main)}'@'%'; KILL USER '{User(Main)}'");
 
@@ -99,6 +116,19 @@ public sealed class TwoServices(Engines engines) : IAsyncLifetime
     public Task ShutOutAsync(string database) => DoAsync($"ALTER USER '{User(database)}'@'%' IDENTIFIED BY 'another'; KILL USER '{User(database)}'");
 
     public Task LetInAsync(string database) => DoAsync($"ALTER USER '{User(database)}'@'%' IDENTIFIED BY 'secret'");
+
+    // Made before any node runs, so that nobody waits for its half a minute.
+    private async Task<string> NewTokenKeyAsync()
+    {
+        List<IModule> modules = [.. ModuleList.All.Where(module => module.TablesApart.Count == 0)];
+        using var databases = new NodeDatabases(new SqlOptions { Connection = As(User(Main), Main) }, folder.Path, modules, modules, new Dictionary<string, ModuleSqlOptions>());
+        await databases.PrepareAsync();
+        var secret = KeyFiles.LoadOrCreate(folder.File("token.key"), KeyFiles.NewSecret);
+        using var keys = new TokenKeys(secret, new UserTokens(secret, TimeProvider.System), databases.Main, TimeProvider.System, NullLogger<TokenKeys>.Instance);
+        var made = (await keys.RotateAsync(endOthers: false))!;
+        await DoAsync($"UPDATE {Main}.token_keys SET signs_from = 1 WHERE id = '{made.Id}'");
+        return made.Id;
+    }
 
     private async Task<string> NewDatabaseAsync() => new MySqlConnectionStringBuilder(await maria.NewDatabaseAsync()).Database;
 
@@ -121,6 +151,7 @@ public sealed class ServicesTests(TwoServices services) : IClassFixture<TwoServi
         var order = await services.Shop.ClaimAsync(sale, token, prefer: "wait=20");
 
         Assert.True(order.Status == 201, order.Text);
+        Assert.Contains(services.TokenKey, Encoding.ASCII.GetString(Base64Url.DecodeFromChars(token.Split('.')[0])), StringComparison.Ordinal);
         Assert.Equal(order.ClaimId, (string?)(await services.Shop.UserAsync(HttpMethod.Get, "/v1/orders", token)).Json["items"]![0]!["id"]);
         var me = await services.People.UserAsync(HttpMethod.Get, "/v1/me", token);
         Assert.True(me.Status == 200, me.Text);
@@ -189,6 +220,14 @@ public sealed class ServicesTests(TwoServices services) : IClassFixture<TwoServi
         Assert.Contains($"Accounts: MariaDB", services.People.Process.Output, StringComparison.Ordinal);
         Assert.Contains($"/{services.Accounts}", services.People.Process.Output, StringComparison.Ordinal);
         Assert.DoesNotContain("secret", services.People.Process.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task KeysOfTokens_AreMadeWhereAllServicesReadThem()
+    {
+        var made = await services.People.ServerPostAsync("/v1/operations/token-keys", new JsonObject { ["endOthers"] = false });
+
+        Assert.Contains((string)made["id"]!, await services.TokenKeysAsync());
     }
 
     [Fact]
