@@ -101,10 +101,10 @@ public sealed class TwoServices(Engines engines) : IAsyncLifetime
         return (await connection.QueryAsync<string>("SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() ORDER BY table_name")).AsList();
     }
 
-    public async Task<IReadOnlyList<string>> TokenKeysAsync()
+    public async Task<long> CountAsync(string database, string which)
     {
-        await using var connection = new MySqlConnection(maria.Connection(Main) + ";Pooling=False");
-        return (await connection.QueryAsync<string>("SELECT id FROM token_keys")).AsList();
+        await using var connection = new MySqlConnection(maria.Connection(database) + ";Pooling=False");
+        return await connection.QuerySingleAsync<long>($"SELECT COUNT(*) FROM {which}");
     }
 
     /// <summary>What sells may not read the catalogue until it may again.</summary>
@@ -163,9 +163,9 @@ public sealed class ServicesTests(TwoServices services) : IClassFixture<TwoServi
     public async Task Product_OfTheOneService_IsBoughtAtTheOtherUnderItsTitle()
     {
         var sku = $"{Guid.NewGuid():N}";
-        await PutAsync(sku, "Old mug");
+        await PutAsync(sku, "Old mug", 600);
         await services.Shop.ServerPostAsync($"/v1/products/{sku}/stock", new JsonObject { ["addUnits"] = 2 });
-        await PutAsync(sku, "Mug");
+        await PutAsync(sku, "Mug", 700);
         var token = (string)(await TwoAccountNodes.RegisterAsync(services.People, email)).Json["token"]!;
 
         await Eventually.TrueAsync(async () => (await BuyAsync(sku, 500, token)).Status == 409, "the price of before is refused");
@@ -174,13 +174,17 @@ public sealed class ServicesTests(TwoServices services) : IClassFixture<TwoServi
         Assert.True(order.Status == 201, order.Text);
         Assert.Equal("Mug", (string?)order.Json["order"]!["title"]);
 
+        // What changes at the one is told to the other, which keeps it for an hour.
+        await PutAsync(sku, "Mug", 800);
+        await Eventually.TrueAsync(async () => (await BuyAsync(sku, 700, token)).Code == "price-changed", "the new price is known");
+
         // Without the catalogue's database what was kept of the product is sold, and the certificate needs nothing of it.
         await services.HideCatalogAsync();
         try
         {
             var ready = await services.Shop.AnswerAsync(new HttpRequestMessage(HttpMethod.Get, "/health/ready"));
             Assert.Equal((200, "ready; sql of Catalog is away"), (ready.Status, ready.Text));
-            Assert.Equal(("Mug", 201), ((string?)(order = await BuyAsync(sku, 700, token)).Json["order"]!["title"], order.Status));
+            Assert.Equal(("Mug", 201), ((string?)(order = await BuyAsync(sku, 800, token)).Json["order"]!["title"], order.Status));
             Assert.Equal("holds", (string?)(await services.Shop.SettledCertificateAsync((string)(await services.Shop.AnswerAsync(new HttpRequestMessage(HttpMethod.Get, $"/v1/products/{sku}/stock"))).Json["poolId"]!))["verdict"]);
         }
         finally
@@ -188,9 +192,9 @@ public sealed class ServicesTests(TwoServices services) : IClassFixture<TwoServi
             await services.ShowCatalogAsync();
         }
 
-        Task PutAsync(string id, string title) => services.People.ServerPutAsync($"/v1/products/{id}", new JsonObject
+        Task PutAsync(string id, string title, int priceCents) => services.People.ServerPutAsync($"/v1/products/{id}", new JsonObject
         {
-            ["title"] = title, ["prices"] = new JsonArray(new JsonObject { ["kind"] = "retail", ["currency"] = "EUR", ["amountCents"] = 700 }),
+            ["title"] = title, ["prices"] = new JsonArray(new JsonObject { ["kind"] = "retail", ["currency"] = "EUR", ["amountCents"] = priceCents }),
         });
     }
 
@@ -223,11 +227,32 @@ public sealed class ServicesTests(TwoServices services) : IClassFixture<TwoServi
     }
 
     [Fact]
+    public async Task Change_OfAnAccount_IsNotedAndToldWhereTheAccountIs()
+    {
+        var token = (string)(await TwoAccountNodes.RegisterAsync(services.People, email)).Json["token"]!;
+        var key = $"{Guid.NewGuid():N}";
+        var added = new List<Answer>();
+        for (var i = 0; i < 2; i++)
+        {
+            added.Add(await services.People.AnswerAsync(new HttpRequestMessage(HttpMethod.Post, "/v1/me/addresses")
+            {
+                Content = JsonContent.Create(new JsonObject { ["name"] = "Ann", ["line1"] = "1 Road", ["city"] = "Bonn", ["postalCode"] = "53111", ["country"] = "DE" }),
+                Headers = { { "Authorization", $"Bearer {token}" }, { "Idempotency-Key", key } },
+            }));
+        }
+
+        Assert.Equal([201, 200], added.Select(answer => answer.Status));
+        Assert.Equal(added[0].Text, added[1].Text);
+        Assert.Equal(1, await services.CountAsync(services.Accounts, $"idempotency WHERE idempotency_key = '{key}'"));
+        await Eventually.TrueAsync(async () => await services.CountAsync(services.Accounts, "cache_changes") == 0, "the round has told of it once more, and forgets it");
+    }
+
+    [Fact]
     public async Task KeysOfTokens_AreMadeWhereAllServicesReadThem()
     {
         var made = await services.People.ServerPostAsync("/v1/operations/token-keys", new JsonObject { ["endOthers"] = false });
 
-        Assert.Contains((string)made["id"]!, await services.TokenKeysAsync());
+        Assert.Equal(1, await services.CountAsync(services.Main, $"token_keys WHERE id = '{(string)made["id"]!}'"));
     }
 
     [Fact]
