@@ -1,4 +1,3 @@
-using System.Security.Authentication;
 using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
 using Sluice.Platform.Hosting;
@@ -88,10 +87,6 @@ public sealed class RedisConnection : IAsyncDisposable
             }
 
             return connection;
-        }
-        catch (DependencyUnavailableException e) when (embedded is null && WhyRefused(e, options) is { } why)
-        {
-            throw new DependencyUnavailableException("redis", $"{string.Join(", ", settings.EndPoints)}: {why}", e);
         }
         catch
         {
@@ -298,17 +293,6 @@ public sealed class RedisConnection : IAsyncDisposable
             throw;
         }
     }
-
-    // What the driver says of a handshake or a log-in that failed is in the middle of figures about its threads.
-    private static string? WhyRefused(Exception? e, RedisOptions options) => e switch
-    {
-        null => null,
-        AuthenticationException refused => options.CaFile.Length > 0
-            ? $"the server's certificate is not signed by the authority in {options.CaFile} (Redis:CaFile), or has not this name in it. {refused.Message}"
-            : $"the server's certificate is not trusted: where its authority is one of your own, name the file with it in Redis:CaFile. {refused.Message}",
-        { Message: var says } when says.Contains("WRONGPASS", StringComparison.Ordinal) || says.Contains("NOAUTH", StringComparison.Ordinal) => "user or password is wrong.",
-        _ => WhyRefused(e.InnerException, options),
-    };
 
     public async ValueTask DisposeAsync()
     {

@@ -23,8 +23,8 @@ public sealed class RedisTlsTests
 
         // Side by side: each waits until its last try.
         await Task.WhenAll(
-            AssertRefusedAsync(redis.Connection, redis.OtherCaFile, $"is not signed by the authority in {redis.OtherCaFile} (Redis:CaFile)"), AssertRefusedAsync(redis.Connection, "", "name the file with it in Redis:CaFile"),
-            AssertRefusedAsync(redis.Connection, redis.OtherCaFile, "(Redis:CaFile)", isCache: true), AssertRefusedAsync(redis.Connection, redis.NoCertificate, "server.key holds no certificate"),
+            AssertRefusedAsync(redis.Connection, redis.OtherCaFile, "its certificate is refused"), AssertRefusedAsync(redis.Connection, "", "its certificate is refused. An authority of your own is named in Redis:CaFile"),
+            AssertRefusedAsync(redis.Connection, redis.OtherCaFile, "its certificate is refused", isCache: true), AssertRefusedAsync(redis.Connection, redis.NoCertificate, "server.key holds no certificate"),
             AssertRefusedAsync(redis.Connection.Replace(TlsRedisServer.Password, "wrong", StringComparison.Ordinal), redis.CaFile, "user or password is wrong"), AssertRefusedAsync(redis.Address, "", "redis: "));
     }
 
