@@ -76,7 +76,7 @@ internal sealed class Node : IAsyncDisposable
         ThreadPool.SetMinThreads(Math.Max(16, Environment.ProcessorCount * 4), 4);
 
         var node = settings.Get<NodeOptions>();
-        var modules = Choose(node.Modules);
+        var (modules, needs) = ModulesOf(node);
         var proxies = Proxies.Trust(node.KnownProxies);
         var replicated = settings.Get<PoolsOptions>().Durability == Durability.Replicated;
         if (settings.Get<RedisOptions>().Contradictions(replicated).Concat(settings.Get<WriteQueueOptions>().Contradictions()).Concat(settings.Get<PublishOptions>().Contradictions()).Concat(settings.Get<OidcOptions>().Contradictions()).Concat(OwnSql(settings).SelectMany(own => own.Value.Contradictions(own.Key))).ToList() is { Count: > 0 } contradictions)
@@ -97,7 +97,6 @@ internal sealed class Node : IAsyncDisposable
 
         // The engines are opened before there is an application, and outlive it.
         var engineLogs = LoggerFactory.Create(logging => ToStandardError(logging).SetMinimumLevel(LogLevel.Error).AddFilter("Sluice", LogLevel.Information));
-        var needs = modules.SelectMany(WithNeeds).Distinct().ToList();
         var databases = new NodeDatabases(settings.Get<SqlOptions>(), node.Data, modules, needs, OwnSql(settings));
         RedisConnection? redis = null;
         var moduleRedis = new Dictionary<string, RedisConnection>(StringComparer.OrdinalIgnoreCase);
@@ -108,7 +107,7 @@ internal sealed class Node : IAsyncDisposable
             redis = await RedisConnection.OpenAsync(settings.Get<RedisOptions>(), node.Data, engineLogs, replicated);
             foreach (var (section, own) in settings.Each<ModuleRedisOptions>())
             {
-                if (own.Beside(settings.Get<RedisOptions>()) is { } options && needs.Exists(module => module.Name == ModuleOf(section)))
+                if (own.Beside(settings.Get<RedisOptions>()) is { } options && needs.Any(module => module.Name == ModuleOf(section)))
                 {
                     moduleRedis[ModuleOf(section)] = await RedisConnection.OpenAsync(options, node.Data, engineLogs);
                 }
@@ -214,6 +213,14 @@ internal sealed class Node : IAsyncDisposable
         console.TimestampFormat = "HH:mm:ss ";
         console.UseUtcTimestamp = true;
     }).AddConsole(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
+
+    /// <summary>Modules that a node runs, and those whose services it has: they themselves and what they need.</summary>
+    /// <exception cref="SettingsException">One of the names is none.</exception>
+    public static (IReadOnlyList<IModule> Runs, IReadOnlyList<IModule> Needs) ModulesOf(NodeOptions node)
+    {
+        var runs = Choose(node.Modules);
+        return (runs, [.. runs.SelectMany(WithNeeds).Distinct()]);
+    }
 
     private static List<IModule> Choose(string names)
     {

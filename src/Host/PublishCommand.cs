@@ -1,5 +1,4 @@
 using System.Text.Json;
-using Sluice.Modules;
 using Sluice.Operations.Publishing;
 using Sluice.Platform.Hosting;
 using Sluice.Platform.Sql;
@@ -36,9 +35,10 @@ internal static class PublishCommand
             throw new SettingsException([$"Data: there is no folder {Path.GetFullPath(data)}"]);
         }
 
-        using var databases = new NodeDatabases(sql, data, ModuleList.All, ModuleList.All, Node.OwnSql(settings));
+        var (runs, needs) = Node.ModulesOf(settings.Get<NodeOptions>());
+        using var databases = new NodeDatabases(sql, data, runs, needs, Node.OwnSql(settings));
         await databases.PrepareAsync();
-        await using var services = Services(settings, databases);
+        await using var services = Services(settings, needs, databases);
         var targets = services.GetServices<ISiteTarget>().ToList();
         var results = new List<PublishResult>();
         foreach (var target in targets)
@@ -70,7 +70,7 @@ internal static class PublishCommand
         return Commands.Well;
     }
 
-    private static ServiceProvider Services(Settings settings, NodeDatabases databases)
+    private static ServiceProvider Services(Settings settings, IReadOnlyList<IModule> needs, NodeDatabases databases)
     {
         var services = new ServiceCollection();
         services.AddLogging();
@@ -81,7 +81,7 @@ internal static class PublishCommand
             services.AddSingleton(options.GetType(), options);
         }
 
-        foreach (var module in ModuleList.All)
+        foreach (var module in needs)
         {
             services.AddModuleEngines(module, databases.Of(module.Name), redis: null);
             module.AddServices(services);

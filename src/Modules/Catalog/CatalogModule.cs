@@ -28,6 +28,7 @@ public sealed class CatalogModule : IModule
         services.AddSingleton<ProductChanges>();
         services.AddSingleton<Categories>();
         services.AddSingleton<GetProducts>();
+        services.AddSingleton<Contracts.ProductsNow>();
         services.AddSingleton<Contracts.Products>();
         services.AddSingleton<CatalogPages>();
         services.AddSingleton<GetPages>();

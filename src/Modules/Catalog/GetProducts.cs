@@ -37,7 +37,10 @@ internal sealed class GetProducts([FromKeyedServices(CatalogModule.Key)] Databas
         Names.IsSku(sku) ? await cache.GetAsync(ProductChanges.KeyOf(sku), () => LoadAsync(sku), known) : CachedAnswer.None;
 
     /// <summary>As whoever has just changed it must see it.</summary>
-    public async Task<ProductView?> FindAtWriterAsync(string sku) => (await FindAsync(sku, ReadFrom.Writer))?.ToView();
+    public Task<ProductView?> FindAtWriterAsync(string sku) => FindAtWriterAsync(database, sku);
+
+    /// <inheritdoc cref="FindAtWriterAsync(string)"/>
+    public static async Task<ProductView?> FindAtWriterAsync(Database database, string sku) => (await FindAsync(database, sku, ReadFrom.Writer))?.ToView();
 
     public async Task<IEnumerable<string>> CategorySlugsAsync() => Categories.Of(await categories.KeptAsync()).Select(category => category.Slug);
 
@@ -161,11 +164,11 @@ internal sealed class GetProducts([FromKeyedServices(CatalogModule.Key)] Databas
     private static Page<ProductView> PageOf(List<(ProductView View, long Number)> found, int limit) =>
         new([.. found.Take(limit).Select(one => one.View)], found.Count > limit ? new ListCursor(found[limit - 1].Number, found[limit - 1].View.Sku).ToString() : null);
 
-    private async Task<CachedAnswer> LoadAsync(string sku) => (await FindAsync(sku, ReadFrom.Reader))?.ToView() is { } product
+    private async Task<CachedAnswer> LoadAsync(string sku) => (await FindAsync(database, sku, ReadFrom.Reader))?.ToView() is { } product
         ? new CachedAnswer(product.Version, JsonSerializer.SerializeToUtf8Bytes(product, CatalogJson.Default.ProductView))
         : CachedAnswer.None;
 
-    private Task<ProductRow?> FindAsync(string sku, ReadFrom from) => database.ReadAsync(connection => connection.QuerySingleOrDefaultAsync<ProductRow?>(
+    private static Task<ProductRow?> FindAsync(Database database, string sku, ReadFrom from) => database.ReadAsync(connection => connection.QuerySingleOrDefaultAsync<ProductRow?>(
         $"SELECT {ProductRow.Columns} FROM products WHERE sku = @sku AND is_gone = 0", new { sku }), from);
 }
 

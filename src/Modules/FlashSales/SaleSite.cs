@@ -4,7 +4,7 @@ using Sluice.Platform.Site;
 namespace Sluice.Modules.FlashSales;
 
 /// <summary>The calendar, the home page and the pages of its sales as files, for publishing. What the catalogue says on them changes the catalogue's own version, and so publishes them again.</summary>
-internal sealed class SaleSite(SaleCalendar calendar, SalePages pages, Products products) : ISitePart
+internal sealed class SaleSite(SaleCalendar calendar, SalePages pages, ProductsNow products) : ISitePart
 {
     public Task<long> VersionAsync() => calendar.VersionAsync();
 
@@ -17,7 +17,7 @@ internal sealed class SaleSite(SaleCalendar calendar, SalePages pages, Products 
         {
             if (!sold.TryGetValue(sale.Sku, out var product))
             {
-                sold[sale.Sku] = product = await products.FindNowAsync(sale.Sku);
+                sold[sale.Sku] = product = await products.FindAsync(sale.Sku);
             }
 
             yield return Page($"/sales/{sale.Id}", pages.Sale(sale, product).Html);

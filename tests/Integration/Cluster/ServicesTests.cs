@@ -24,6 +24,7 @@ public sealed class TwoServices(Engines engines) : IAsyncLifetime
 {
     private readonly TempFolder folder = new();
     private MariaDbServer maria = null!;
+    private string[] shop = [];
     private RedisServer? redis, limits;
 
     /// <summary>Accounts and catalogue.</summary>
@@ -51,7 +52,7 @@ public sealed class TwoServices(Engines engines) : IAsyncLifetime
         (Main, Accounts, Catalog) = (await NewDatabaseAsync(), await NewDatabaseAsync(), await NewDatabaseAsync());
         await DoAsync($"GRANT ALL ON {Main}.* TO '{User(Main)}'@'%' IDENTIFIED BY 'secret'; GRANT ALL ON {Accounts}.* TO '{User(Accounts)}'@'%' IDENTIFIED BY 'secret'; GRANT ALL ON {Catalog}.* TO '{User(Catalog)}'@'%' IDENTIFIED BY 'secret'; " +
             $"GRANT SELECT ON {Catalog}.* TO '{User(Main)}'@'%'; CREATE USER '{User(Main)}_people'@'%' IDENTIFIED BY 'secret'; GRANT CREATE ON {Main}.VersionInfo TO '{User(Main)}_people'@'%'");
-        string[] both = [$"Redis:Connection={redis.Connection}", "Cache:SharedAge=01:00:00", "Accounts:PasswordIterations=100000"];
+        string[] both = [$"Redis:Connection={redis.Connection}", "Cache:SharedAge=01:00:00", "Accounts:PasswordIterations=100000", "Accounts:LogInsPerAddressBurst=100000"];
         string[] people =
         [
             .. both, "Modules=Accounts,Catalog", "NodeId=1", $"Sql:Connection={As($"{User(Main)}_people", Main)}", $"Accounts:Sql:Connection={As(User(Accounts), Accounts)}", $"Catalog:Sql:Connection={As(User(Catalog), Catalog)}",
@@ -61,7 +62,8 @@ public sealed class TwoServices(Engines engines) : IAsyncLifetime
         // It makes its own tables and then misses those of the main database, where it makes none.
         TooEarly = await SluiceCommand.RunAsync(["serve", "--data", folder.Path, .. people.SelectMany(setting => new[] { "--set", setting })]);
         TokenKey = await NewTokenKeyAsync();
-        Shop = await SluiceServer.StartAsync([.. both, "Modules=FlashSales,Orders,Stocks", "NodeId=2", $"Sql:Connection={As(User(Main), Main)}", $"Catalog:Sql:Connection={As(User(Main), Catalog)}"], folder.Path);
+        shop = [.. both, "Modules=FlashSales,Orders,Stocks", "NodeId=2", $"Sql:Connection={As(User(Main), Main)}", $"Catalog:Sql:Connection={As(User(Main), Catalog)}"];
+        Shop = await SluiceServer.StartAsync(shop, folder.Path);
         foreach (var right in (string[])["SELECT ON {0}.VersionInfo", "SELECT ON {0}.orders", "SELECT ON {0}.claims", "SELECT, INSERT, UPDATE, DELETE ON {0}.token_keys"])
         {
             await DoAsync($"GRANT {string.Format(System.Globalization.CultureInfo.InvariantCulture, right, Main)} TO '{User(Main)}_people'@'%'");
@@ -79,6 +81,9 @@ public sealed class TwoServices(Engines engines) : IAsyncLifetime
 
         folder.Dispose();
     }
+
+    /// <summary><c>sluice publish</c> with the settings of the shop.</summary>
+    public Task<(int Exit, string Text, string Says)> PublishAsync(string to) => SluiceCommand.RunAsync(["publish", "--folder", to, "--data", folder.Path, .. shop.SelectMany(setting => new[] { "--set", setting })]);
 
     /// <summary>Limits of log-ins that are counted in the Redis that sells, and in that of accounts.</summary>
     public async Task<(long Selling, long Own)> CountedLogInsAsync()
@@ -196,6 +201,21 @@ public sealed class ServicesTests(TwoServices services) : IClassFixture<TwoServi
         {
             ["title"] = title, ["prices"] = new JsonArray(new JsonObject { ["kind"] = "retail", ["currency"] = "EUR", ["amountCents"] = priceCents }),
         });
+    }
+
+    [Fact]
+    public async Task Site_OfAShopWhoseCatalogueStandsApart_HasItsProductsToo()
+    {
+        using var folder = new TempFolder();
+        var (sku, sale) = ($"{Guid.NewGuid():N}", await services.Shop.OpenSaleAsync(stock: 1));
+        await services.People.ServerPutAsync($"/v1/products/{sku}", new JsonObject { ["title"] = "Mug" });
+
+        var (exit, text, says) = await services.PublishAsync(folder.Path);
+
+        Assert.True(exit == 0, text + says);
+        var files = Directory.GetFiles(folder.Path, "*", SearchOption.AllDirectories).Select(file => file.Replace('\\', '/')).ToList();
+        Assert.Contains(files, file => file.Contains($"/products/{sku}", StringComparison.Ordinal));
+        Assert.Contains(files, file => file.Contains($"/sales/{sale}", StringComparison.Ordinal));
     }
 
     [Fact]

@@ -16,7 +16,7 @@ public sealed record RetailPrice(string Currency, long AmountCents);
 public sealed record SoldProduct(string Sku, string Title, string? Description, string? ImageUrl, IReadOnlyList<RetailPrice> Prices, long Version);
 
 /// <summary>The catalogue's products, for modules that sell them. The catalogue may have a database of its own, so its rows are in nobody else's transaction unless both are in the main one.</summary>
-internal sealed class Products(GetProducts products, TieredCache cache, [FromKeyedServices(CatalogModule.Key)] Database database, Database main)
+internal sealed class Products(GetProducts products, ProductsNow now, TieredCache cache, [FromKeyedServices(CatalogModule.Key)] Database database, Database main)
 {
     private bool IsApart => database != main;
 
@@ -28,7 +28,7 @@ internal sealed class Products(GetProducts products, TieredCache cache, [FromKey
         (await products.KeptAsync(sku)).Json is { } json ? Sold(JsonSerializer.Deserialize(json, CatalogJson.Default.ProductView)!) : null;
 
     /// <summary>As it is this moment, from SQL.</summary>
-    public async Task<SoldProduct?> FindNowAsync(string sku) => await products.FindAtWriterAsync(sku) is { } product ? Sold(product) : null;
+    public Task<SoldProduct?> FindNowAsync(string sku) => now.FindAsync(sku);
 
     /// <summary>The title of a product, for the caller's transaction: as it is this moment, also of one that is gone. Where the catalogue has a database of its own: as pages show it.</summary>
     /// <returns>Null: there never was one. Where the catalogue has a database of its own also: it is gone, or the database is away, which keeps no claim from being written.</returns>
@@ -54,7 +54,14 @@ internal sealed class Products(GetProducts products, TieredCache cache, [FromKey
         ? (await FindNowAsync(sku))?.Title
         : await transaction.Connection!.QuerySingleOrDefaultAsync<string?>($"SELECT title FROM products WHERE sku = @sku AND is_gone = 0{Dialect.ForUpdate(transaction)}", new { sku }, transaction);
 
-    private static SoldProduct Sold(ProductView product) => new(
+    internal static SoldProduct Sold(ProductView product) => new(
         product.Sku, product.Title, product.Description, product.ImageUrl,
         [.. product.Prices.Where(price => price.Kind == "retail").Select(price => new RetailPrice(price.Currency!, price.AmountCents!.Value))], product.Version);
+}
+
+/// <summary>Products as they are this moment, from SQL and nothing else: publishing needs no Redis.</summary>
+internal sealed class ProductsNow([FromKeyedServices(CatalogModule.Key)] Database database)
+{
+    /// <returns>Null: there is none.</returns>
+    public async Task<SoldProduct?> FindAsync(string sku) => await GetProducts.FindAtWriterAsync(database, sku) is { } product ? Products.Sold(product) : null;
 }
