@@ -112,6 +112,15 @@ public sealed class TwoServices(Engines engines) : IAsyncLifetime
         return await connection.QuerySingleAsync<long>($"SELECT COUNT(*) FROM {which}");
     }
 
+    /// <summary>What this selects stays locked until it is disposed of.</summary>
+    public async Task<IAsyncDisposable> HoldAsync(string database, string select)
+    {
+        var connection = new MySqlConnection(maria.Connection(database) + ";Pooling=False");
+        await connection.OpenAsync();
+        await connection.ExecuteAsync($"BEGIN; {select}");
+        return connection;
+    }
+
     /// <summary>What sells may not read the catalogue until it may again.</summary>
     public Task HideCatalogAsync() => DoAsync($"REVOKE SELECT ON {Catalog}.* FROM '{User(Main)}'@'%'; KILL USER '{User(Main)}'");
 
@@ -168,9 +177,9 @@ public sealed class ServicesTests(TwoServices services) : IClassFixture<TwoServi
     public async Task Product_OfTheOneService_IsBoughtAtTheOtherUnderItsTitle()
     {
         var sku = $"{Guid.NewGuid():N}";
-        await PutAsync(sku, "Old mug", 600);
+        await PutProductAsync(sku, "Old mug", 600);
         await services.Shop.ServerPostAsync($"/v1/products/{sku}/stock", new JsonObject { ["addUnits"] = 2 });
-        await PutAsync(sku, "Mug", 700);
+        await PutProductAsync(sku, "Mug", 700);
         var token = (string)(await TwoAccountNodes.RegisterAsync(services.People, email)).Json["token"]!;
 
         await Eventually.TrueAsync(async () => (await BuyAsync(sku, 500, token)).Status == 409, "the price of before is refused");
@@ -180,7 +189,7 @@ public sealed class ServicesTests(TwoServices services) : IClassFixture<TwoServi
         Assert.Equal("Mug", (string?)order.Json["order"]!["title"]);
 
         // What changes at the one is told to the other, which keeps it for an hour.
-        await PutAsync(sku, "Mug", 800);
+        await PutProductAsync(sku, "Mug", 800);
         await Eventually.TrueAsync(async () => (await BuyAsync(sku, 700, token)).Code == "price-changed", "the new price is known");
 
         // Without the catalogue's database what was kept of the product is sold, and the certificate needs nothing of it.
@@ -196,11 +205,27 @@ public sealed class ServicesTests(TwoServices services) : IClassFixture<TwoServi
         {
             await services.ShowCatalogAsync();
         }
+    }
 
-        Task PutAsync(string id, string title, int priceCents) => services.People.ServerPutAsync($"/v1/products/{id}", new JsonObject
+    [Fact]
+    public async Task Product_ThatIsGoneWhenItsOrderIsWritten_HasTheTitleOfItsStock()
+    {
+        var sku = $"{Guid.NewGuid():N}";
+        await PutProductAsync(sku, "Mug", 700);
+        await services.Shop.ServerPostAsync($"/v1/products/{sku}/stock", new JsonObject { ["addUnits"] = 1 });
+        var token = (string)(await TwoAccountNodes.RegisterAsync(services.People, email)).Json["token"]!;
+        Answer held;
+        await using (await services.HoldAsync(services.Main, $"SELECT pool_id FROM stocks JOIN pools ON pools.id = pool_id WHERE sku = '{sku}' FOR UPDATE"))
         {
-            ["title"] = title, ["prices"] = new JsonArray(new JsonObject { ["kind"] = "retail", ["currency"] = "EUR", ["amountCents"] = priceCents }),
-        });
+            held = await BuyAsync(sku, 700, token, wait: 0);
+            Assert.True(held.Status == 202, held.Text);
+            Assert.Equal(204, (await services.People.AnswerAsync(new HttpRequestMessage(HttpMethod.Delete, $"/v1/products/{sku}") { Headers = { { "X-Api-Key", services.People.AdminKey } } })).Status);
+            await Eventually.TrueAsync(async () => (await BuyAsync(sku, 700, token, wait: 0)).Code == "not-found", "the shop knows that it is gone");
+        }
+
+        Answer? written = null;
+        await Eventually.TrueAsync(async () => (string?)(written = await services.Shop.UserAsync(HttpMethod.Get, $"/v1/claims/{held.ClaimId}?wait=5", token)).Json["state"] == "confirmed", "it is written");
+        Assert.Equal("Mug", (string?)written!.Json["order"]!["title"]);
     }
 
     [Fact]
@@ -311,8 +336,13 @@ public sealed class ServicesTests(TwoServices services) : IClassFixture<TwoServi
         await Eventually.TrueAsync(async () => (await TwoAccountNodes.RegisterAsync(services.People, $"x{email}")).Status == 201, "accounts are made again");
     }
 
-    private async Task<Answer> BuyAsync(string sku, int priceCents, string token) => await services.Shop.AnswerAsync(new HttpRequestMessage(HttpMethod.Post, $"/v1/products/{sku}/claims")
+    private Task<JsonObject> PutProductAsync(string sku, string title, int priceCents) => services.People.ServerPutAsync($"/v1/products/{sku}", new JsonObject
     {
-        Content = JsonContent.Create(new JsonObject { ["units"] = 1, ["priceCents"] = priceCents, ["currency"] = "EUR" }), Headers = { { "Authorization", $"Bearer {token}" }, { "Prefer", "wait=20" } },
+        ["title"] = title, ["prices"] = new JsonArray(new JsonObject { ["kind"] = "retail", ["currency"] = "EUR", ["amountCents"] = priceCents }),
+    });
+
+    private async Task<Answer> BuyAsync(string sku, int priceCents, string token, int wait = 20) => await services.Shop.AnswerAsync(new HttpRequestMessage(HttpMethod.Post, $"/v1/products/{sku}/claims")
+    {
+        Content = JsonContent.Create(new JsonObject { ["units"] = 1, ["priceCents"] = priceCents, ["currency"] = "EUR" }), Headers = { { "Authorization", $"Bearer {token}" }, { "Prefer", $"wait={wait}" } },
     });
 }
