@@ -44,6 +44,24 @@ public sealed partial class NodeDatabasesTests(Engines engines)
         Assert.NotSame(databases.Main, databases.Of(module));
     }
 
+    [Fact]
+    public async Task Module_ThatLeavesSqlite_DoesNotBeginWithoutItsRowsEither()
+    {
+        using var folder = new TempFolder();
+        var own = await (await engines.MariaDbAsync()).NewDatabaseAsync();
+        NodeDatabases Open(string connection) => new(new SqlOptions(), folder.Path, All, All, new Dictionary<string, ModuleSqlOptions> { ["Catalog"] = new() { Connection = connection } });
+        using (var before = Open(""))
+        {
+            await before.PrepareAsync();
+            await before.Main.WriteAsync(transaction => transaction.Connection!.ExecuteAsync("INSERT INTO categories (slug, title, position, version) VALUES ('mugs', 'Mugs', 1, 1)", transaction: transaction));
+        }
+
+        using var databases = Open(own);
+        var refusal = await Assert.ThrowsAsync<DependencyUnavailableException>(databases.PrepareAsync);
+        Assert.Contains("where categories is empty", refusal.Message, StringComparison.Ordinal);
+        Assert.Equal(2, databases.Homes.Count);
+    }
+
     [Theory]
     [InlineData("Accounts", "sql of Accounts", "")]
     [InlineData("Accounts,Catalog,Orders", "", "sql of Accounts")]

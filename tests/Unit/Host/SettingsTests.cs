@@ -185,6 +185,21 @@ public sealed class SettingsTests
     }
 
     [Fact]
+    public void LimitsAndTimes_OfAModulesDatabase_AreThoseOfTheMainOne()
+    {
+        var main = new SqlOptions();
+        List<System.Reflection.PropertyInfo> limits = [.. typeof(SqlOptions).GetProperties().Where(property => property.CanWrite && property.Name is not ("Connection" or "Readers"))];
+        foreach (var limit in limits)
+        {
+            limit.SetValue(main, limit.GetValue(main) switch { TimeSpan time => time * 2, int number => number + 1, bool flag => !flag, var other => throw new InvalidOperationException($"{limit.Name} is {other}.") });
+        }
+
+        var own = new ModuleSqlOptions { Connection = "here", Readers = ["there"] }.Over(main);
+        Assert.All(limits, limit => Assert.Equal(limit.GetValue(main), limit.GetValue(own)));
+        Assert.Equal(("here", "there"), (own.Connection, own.Readers.Single()));
+    }
+
+    [Fact]
     public void Contradictions_OfAnAuthority_AreSaid()
     {
         var file = typeof(SettingsTests).Assembly.Location;
