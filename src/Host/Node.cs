@@ -77,6 +77,7 @@ internal sealed class Node : IAsyncDisposable
 
         var node = settings.Get<NodeOptions>();
         var (modules, needs) = ModulesOf(node);
+        Choose(settings.Get<NginxOptions>().Modules, "Nginx:Modules");
         var proxies = Proxies.Trust(node.KnownProxies);
         var replicated = settings.Get<PoolsOptions>().Durability == Durability.Replicated;
         if (settings.Get<RedisOptions>().Contradictions(replicated).Concat(settings.Get<WriteQueueOptions>().Contradictions()).Concat(settings.Get<PublishOptions>().Contradictions()).Concat(settings.Get<OidcOptions>().Contradictions()).Concat(OwnSql(settings).SelectMany(own => own.Value.Contradictions(own.Key))).ToList() is { Count: > 0 } contradictions)
@@ -218,11 +219,11 @@ internal sealed class Node : IAsyncDisposable
     /// <exception cref="SettingsException">One of the names is none.</exception>
     public static (IReadOnlyList<IModule> Runs, IReadOnlyList<IModule> Needs) ModulesOf(NodeOptions node)
     {
-        var runs = Choose(node.Modules);
+        var runs = Choose(node.Modules, "Modules");
         return (runs, [.. runs.SelectMany(WithNeeds).Distinct()]);
     }
 
-    private static List<IModule> Choose(string names)
+    private static List<IModule> Choose(string names, string setting)
     {
         if (string.Equals(names.Trim(), "all", StringComparison.OrdinalIgnoreCase))
         {
@@ -233,7 +234,7 @@ internal sealed class Node : IAsyncDisposable
         var unknown = wanted.Where(name => !ModuleList.All.Any(module => string.Equals(module.Name, name, StringComparison.OrdinalIgnoreCase))).ToList();
         return unknown.Count == 0 && wanted.Length > 0
             ? [.. ModuleList.All.Where(module => wanted.Contains(module.Name, StringComparer.OrdinalIgnoreCase))]
-            : throw new SettingsException([$"Modules: '{string.Join(", ", unknown)}' is none of {string.Join(", ", ModuleList.All.Select(module => module.Name))}"]);
+            : throw new SettingsException([$"{setting}: '{string.Join(", ", unknown)}' is none of {string.Join(", ", ModuleList.All.Select(module => module.Name))}"]);
     }
 
     /// <summary>What the settings say of modules' own databases, by the module.</summary>

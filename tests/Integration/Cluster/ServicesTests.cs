@@ -6,8 +6,10 @@ using Dapper;
 using Microsoft.Extensions.Logging.Abstractions;
 using MySqlConnector;
 using Sluice.Modules;
+using Sluice.Operations.Nodes;
 using Sluice.Platform.Hosting;
 using Sluice.Platform.Http;
+using Sluice.Platform.Redis;
 using Sluice.Platform.Sql;
 using StackExchange.Redis;
 using Sluice.Tests.Integration.Contract;
@@ -95,6 +97,13 @@ public sealed class TwoServices(Engines engines) : IAsyncLifetime
             await using var connection = await ConnectionMultiplexer.ConnectAsync($"{server.Connection},allowAdmin=true");
             return ((RedisResult[])(await connection.GetDatabase().ExecuteAsync("KEYS", "{rate:log-in*"))!).Length;
         }
+    }
+
+    /// <summary>Nodes that an nginx of these modules would send to.</summary>
+    public async Task<IReadOnlyList<int>> NodesAsync(string modules)
+    {
+        await using var connection = await RedisConnection.OpenAsync(new RedisOptions { Connection = redis!.Connection }, folder.Path, NullLoggerFactory.Instance);
+        return [.. (await new NodeRegistry(connection, new NodesOptions()).ListAsync()).Where(node => node.Node.Runs(modules)).Select(node => node.Node.NodeId)];
     }
 
     /// <summary>As the operator.</summary>
@@ -261,6 +270,13 @@ public sealed class ServicesTests(TwoServices services) : IClassFixture<TwoServi
     {
         Assert.Equal(3, services.TooEarly.Exit);
         Assert.Contains("start a node first that runs the modules that have their tables there", services.TooEarly.Says, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Nodes_SayWhichModulesTheyRun()
+    {
+        Assert.Equal([1], await services.NodesAsync("Catalog, Accounts"));
+        Assert.Equal([2], await services.NodesAsync("Orders"));
     }
 
     [Fact]
