@@ -71,6 +71,8 @@ public sealed class TwoServices(Engines engines) : IAsyncLifetime
             await DoAsync($"GRANT {string.Format(System.Globalization.CultureInfo.InvariantCulture, right, Main)} TO '{User(Main)}_people'@'%'");
         }
 
+        // It was only there so that the user could see the database at all.
+        await DoAsync($"REVOKE CREATE ON {Main}.VersionInfo FROM '{User(Main)}_people'@'%'");
         People = await SluiceServer.StartAsync(people, folder.Path);
     }
 
@@ -136,9 +138,9 @@ public sealed class TwoServices(Engines engines) : IAsyncLifetime
     public Task ShowCatalogAsync() => DoAsync($"GRANT SELECT ON {Catalog}.* TO '{User(Main)}'@'%'; KILL USER '{User(Main)}'");
 
     /// <summary>The user whose database this is cannot come in until it is let in again.</summary>
-    public Task ShutOutAsync(string database) => DoAsync($"ALTER USER '{User(database)}'@'%' IDENTIFIED BY 'another'; KILL USER '{User(database)}'");
+    public Task ShutOutAsync(string database, string suffix = "") => DoAsync($"ALTER USER '{User(database)}{suffix}'@'%' IDENTIFIED BY 'another'; KILL USER '{User(database)}{suffix}'");
 
-    public Task LetInAsync(string database) => DoAsync($"ALTER USER '{User(database)}'@'%' IDENTIFIED BY 'secret'");
+    public Task LetInAsync(string database, string suffix = "") => DoAsync($"ALTER USER '{User(database)}{suffix}'@'%' IDENTIFIED BY 'secret'");
 
     // Made before any node runs, so that nobody waits for its half a minute.
     private async Task<string> NewTokenKeyAsync()
@@ -357,6 +359,25 @@ public sealed class ServicesTests(TwoServices services) : IClassFixture<TwoServi
     {
         ["title"] = title, ["prices"] = new JsonArray(new JsonObject { ["kind"] = "retail", ["currency"] = "EUR", ["amountCents"] = priceCents }),
     });
+
+    [Fact]
+    public async Task MainDatabase_ThatIsAway_KeepsNobodyFromLoggingIn()
+    {
+        await services.ShutOutAsync(services.Main, "_people");
+        try
+        {
+            var registered = await TwoAccountNodes.RegisterAsync(services.People, email);
+            Assert.True(registered.Status == 201, registered.Text);
+            Assert.Equal(503, (await services.People.UserAsync(HttpMethod.Get, "/v1/me", (string)registered.Json["token"]!)).Status);
+            Assert.Equal(200, (await services.People.UserAsync(HttpMethod.Get, "/v1/me/profile", (string)registered.Json["token"]!)).Status);
+            var ready = await services.People.AnswerAsync(new HttpRequestMessage(HttpMethod.Get, "/health/ready"));
+            Assert.Equal((200, "ready; sql is away"), (ready.Status, ready.Text));
+        }
+        finally
+        {
+            await services.LetInAsync(services.Main, "_people");
+        }
+    }
 
     private async Task<Answer> BuyAsync(string sku, int priceCents, string token, int wait = 20) => await services.Shop.AnswerAsync(new HttpRequestMessage(HttpMethod.Post, $"/v1/products/{sku}/claims")
     {
