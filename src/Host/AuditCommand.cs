@@ -14,7 +14,7 @@ internal static class AuditCommand
 
     public static async Task<int> RunAsync(List<KeyValuePair<string, string?>> overrides, string? url, string? apiKeyFile, bool json, CancellationToken cancel)
     {
-        var settings = Settings.Load(Node.Sections, overrides);
+        var settings = Node.Load(overrides);
         var data = settings.Get<NodeOptions>().Data;
         url ??= DataFolder.IsOwned(data) ? DataFolder.OwnerOf(data) : null;
         var results = url is not null ? await AskAsync(url, apiKeyFile ?? Path.Combine(data, "admin.key"), cancel) : await OpenAsync(settings, cancel);

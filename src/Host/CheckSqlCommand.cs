@@ -14,7 +14,7 @@ internal static class CheckSqlCommand
 
     public static async Task<int> RunAsync(List<KeyValuePair<string, string?>> overrides, CancellationToken cancel)
     {
-        var settings = Settings.Load(Node.Sections, overrides);
+        var settings = Node.Load(overrides);
         var connection = settings.Get<SqlOptions>().Connection;
         if (connection.Equals(SqlOptions.Embedded, StringComparison.OrdinalIgnoreCase))
         {

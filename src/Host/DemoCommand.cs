@@ -16,7 +16,7 @@ internal static class DemoCommand
         var url = $"http://localhost:{arguments.Port}";
         overrides.InsertRange(0, DemoShop.Settings);
         overrides.Insert(0, new(nameof(NodeOptions.Urls), url));
-        var settings = Settings.Load(Node.Sections, overrides);
+        var settings = Node.Load(overrides);
         var data = settings.Get<NodeOptions>().Data;
         using var folder = ServeCommand.Own(settings);
         await using var node = await Node.OpenAsync(settings);

@@ -18,10 +18,11 @@ internal static class Health
             .WithTags("Health").WithSummary("It can take claims, or what is missing").Produces<string>(200, "text/plain").WithoutEngines().Refuses(503, "not-ready");
     }
 
-    private static async Task<IResult> ReadyAsync(NodeOptions node, Database database, RedisConnection redis, PoolKeeper keeper, IServiceProvider services)
+    private static async Task<IResult> ReadyAsync(NodeOptions node, NodeDatabases databases, RedisConnection redis, PoolKeeper keeper, IServiceProvider services)
     {
         var missing = new List<string>();
-        await TryAsync("sql", () => database.ReadAsync(connection => Dapper.SqlMapper.QuerySingleAsync<long>(connection, "SELECT 1")));
+        var (away, beside) = await databases.LookAsync();
+        missing.AddRange(away);
         await TryAsync("redis", async () =>
         {
             await redis.PingAsync();
@@ -32,14 +33,15 @@ internal static class Health
             redis.DemandRoom();
             return Task.FromResult(true);
         });
-        if (node.Roles.HasFlag(Roles.Worker) && !keeper.IsReady)
+        if (node.Roles.HasFlag(Roles.Worker) && databases.IsHomeInMain && !keeper.IsReady)
         {
             missing.Add("pools are being rebuilt");
         }
 
+        // Without its broker, or the database of a module beside the others, it takes claims all the same, so nobody may be sent away for it; but whoever looks must see it.
+        List<string> ailments = [.. services.GetService<Brokers>()?.Ailment is { } ailment ? [$"claims wait in Redis: {ailment}"] : Array.Empty<string>(), .. beside.Select(name => $"{name} is away")];
         return missing.Count == 0
-            // Without its broker it takes claims all the same, so nobody may be sent away for it; but whoever looks must see it.
-            ? Results.Text(services.GetService<Brokers>()?.Ailment is { } ailment ? $"ready; claims wait in Redis: {ailment}" : "ready")
+            ? Results.Text(string.Join("; ", ["ready", .. ailments]))
             : new Problem(503, "not-ready", "Not ready", $"Missing: {string.Join("; ", missing)}.") { RetryAfter = TimeSpan.FromSeconds(1) };
 
         async Task TryAsync<T>(string name, Func<Task<T>> look)

@@ -21,7 +21,7 @@ internal static class ImportCommand
 
     public static async Task<int> RunAsync(List<KeyValuePair<string, string?>> overrides, ImportArguments arguments, CancellationToken cancel)
     {
-        var data = Settings.Load(Node.Sections, overrides).Get<NodeOptions>().Data;
+        var data = Node.Load(overrides).Get<NodeOptions>().Data;
         var url = arguments.Url ?? (DataFolder.IsOwned(data) ? DataFolder.OwnerOf(data) : null)
             ?? throw new DependencyUnavailableException("server", $"no server runs on {Path.GetFullPath(data)}. Start one with 'sluice serve', or name it: --url http://…");
         using var shop = ShopClient.Open(url, arguments.ApiKeyFile ?? Path.Combine(data, "admin.key"));

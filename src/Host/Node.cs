@@ -21,14 +21,16 @@ namespace Sluice.Host;
 /// <summary>One running node: its settings, its engines, its web application. Composes, and holds no business rule.</summary>
 internal sealed class Node : IAsyncDisposable
 {
-    private readonly Database database;
+    private readonly NodeDatabases databases;
     private readonly Shards shards;
     private readonly RedisConnection redis;
+    private readonly IReadOnlyDictionary<string, RedisConnection> moduleRedis;
     private readonly CacheTiers tiers;
     private readonly ILoggerFactory engineLogs;
 
-    private Node(Settings settings, IReadOnlyList<IModule> modules, Database database, Shards shards, RedisConnection redis, CacheTiers tiers, ILoggerFactory engineLogs, WebApplication app) =>
-        (Settings, Modules, this.database, this.shards, this.redis, this.tiers, this.engineLogs, App) = (settings, modules, database, shards, redis, tiers, engineLogs, app);
+    private Node(
+        Settings settings, IReadOnlyList<IModule> modules, NodeDatabases databases, Shards shards, RedisConnection redis, IReadOnlyDictionary<string, RedisConnection> moduleRedis, CacheTiers tiers, ILoggerFactory engineLogs, WebApplication app) =>
+        (Settings, Modules, this.databases, this.shards, this.redis, this.moduleRedis, this.tiers, this.engineLogs, App) = (settings, modules, databases, shards, redis, moduleRedis, tiers, engineLogs, app);
 
     /// <summary>What brings its migrations.</summary>
     public static readonly Assembly[] Schemas = [typeof(Database).Assembly, typeof(ModuleList).Assembly];
@@ -39,7 +41,7 @@ internal sealed class Node : IAsyncDisposable
 
     public WebApplication App { get; }
 
-    public string Engines => $"{redis.Describe}; {database.Describe}{shards.Describe}{tiers.Describe}{(Brokers is { } brokers ? $"; {brokers.Describe}" : "")}";
+    public string Engines => $"{redis.Describe}; {string.Concat(moduleRedis.Select(own => $"{own.Key}: {own.Value.Describe}; "))}{databases.Describe}{shards.Describe}{tiers.Describe}{(Brokers is { } brokers ? $"; {brokers.Describe}" : "")}";
 
     // Null on a node that is no worker, or whose workers read the log.
     private Brokers? Brokers => App.Services.GetService<Brokers>();
@@ -58,7 +60,17 @@ internal sealed class Node : IAsyncDisposable
         ["Nodes"] = typeof(NodesOptions),
         ["Nginx"] = typeof(NginxOptions),
         ["Publish"] = typeof(PublishOptions),
-    }.Concat(ModuleList.All.SelectMany(module => module.Options)).ToDictionary(StringComparer.OrdinalIgnoreCase);
+    }.Concat(ModuleList.All.SelectMany(module => module.Options)).Concat(ModuleList.All.Where(module => module.TablesApart.Count > 0).Select(module => KeyValuePair.Create($"{module.Name}:Sql", typeof(ModuleSqlOptions)))).ToDictionary(StringComparer.OrdinalIgnoreCase);
+
+    // Somebody may look for them: these modules write in transactions with the pools.
+    private static readonly Dictionary<string, string> Withheld = ModuleList.All.Where(module => module.TablesApart.Count == 0).SelectMany(module => new[]
+    {
+        KeyValuePair.Create($"{module.Name}:Sql", $"the tables of {module.Name} are in transactions with those of the pools, and stay with them in the database of Sql:Connection"),
+        KeyValuePair.Create($"{module.Name}:Redis", $"{module.Name} keeps nothing in Redis but its pools, which are in the Redis of Redis:Connection; the cache has Cache:Connection"),
+    }).Append(KeyValuePair.Create("Catalog:Redis", "Catalog keeps nothing in Redis but what is cached; the cache has Cache:Connection")).ToDictionary(StringComparer.OrdinalIgnoreCase);
+
+    /// <exception cref="SettingsException">A setting is wrong.</exception>
+    public static Settings Load(IEnumerable<KeyValuePair<string, string?>> overrides) => Settings.Load(Sections, overrides, Withheld);
 
     /// <summary>Opens the engines, brings the schema up to date, and builds the application. Nothing listens yet.</summary>
     /// <exception cref="SettingsException">A setting is wrong.</exception>
@@ -69,10 +81,12 @@ internal sealed class Node : IAsyncDisposable
         ThreadPool.SetMinThreads(Math.Max(16, Environment.ProcessorCount * 4), 4);
 
         var node = settings.Get<NodeOptions>();
-        var modules = Choose(node.Modules);
+        var (modules, needs) = ModulesOf(node);
+        Choose(settings.Get<NginxOptions>().Modules, "Nginx:Modules");
         var proxies = Proxies.Trust(node.KnownProxies);
         var replicated = settings.Get<PoolsOptions>().Durability == Durability.Replicated;
-        if (settings.Get<RedisOptions>().Contradictions(replicated).Concat(settings.Get<SqlOptions>().Contradictions()).Concat(settings.Get<WriteQueueOptions>().Contradictions()).Concat(settings.Get<PublishOptions>().Contradictions()).Concat(settings.Get<OidcOptions>().Contradictions()).ToList() is { Count: > 0 } contradictions)
+        if (settings.Get<RedisOptions>().Contradictions(replicated).Concat(settings.Get<SqlOptions>().Contradictions()).Concat(settings.Get<WriteQueueOptions>().Contradictions()).Concat(settings.Get<PublishOptions>().Contradictions())
+            .Concat(settings.Get<OidcOptions>().Contradictions()).Concat(OwnSql(settings).SelectMany(own => own.Value.Contradictions(own.Key))).ToList() is { Count: > 0 } contradictions)
         {
             throw new SettingsException(contradictions);
         }
@@ -90,32 +104,42 @@ internal sealed class Node : IAsyncDisposable
 
         // The engines are opened before there is an application, and outlive it.
         var engineLogs = LoggerFactory.Create(logging => ToStandardError(logging).SetMinimumLevel(LogLevel.Error).AddFilter("Sluice", LogLevel.Information));
-        var database = new Database(settings.Get<SqlOptions>(), node.Data);
+        var databases = new NodeDatabases(settings.Get<SqlOptions>(), node.Data, modules, needs, OwnSql(settings));
+        Assembly[] schemas = databases.IsHomeInMain ? Schemas : [];
         Shards? shards = null;
         RedisConnection? redis = null;
+        var moduleRedis = new Dictionary<string, RedisConnection>(StringComparer.OrdinalIgnoreCase);
         CacheTiers tiers;
         try
         {
-            Migrations.Run(database, Schemas);
-            shards = await Shards.OpenAsync(settings.Get<SqlOptions>(), node.Data, database, Schemas, engineLogs.CreateLogger<ShardKeeper>());
+            await databases.PrepareAsync();
+            shards = await Shards.OpenAsync(settings.Get<SqlOptions>(), node.Data, databases.Main, schemas, engineLogs.CreateLogger<ShardKeeper>());
             redis = await RedisConnection.OpenAsync(settings.Get<RedisOptions>(), node.Data, engineLogs, replicated);
+            foreach (var (section, own) in settings.Each<ModuleRedisOptions>())
+            {
+                if (own.Beside(settings.Get<RedisOptions>()) is { } options && needs.Any(module => module.Name == ModuleOf(section)))
+                {
+                    moduleRedis[ModuleOf(section)] = await RedisConnection.OpenAsync(options, node.Data, engineLogs);
+                }
+            }
+
             tiers = await CacheTiers.OpenAsync(settings.Get<CacheOptions>(), redis, node.Data, engineLogs, TimeProvider.System);
         }
         catch
         {
-            if (redis is not null)
+            foreach (var each in moduleRedis.Values.Append(redis).OfType<RedisConnection>())
             {
-                await redis.DisposeAsync();
+                await each.DisposeAsync();
             }
 
             shards?.Dispose();
-            database.Dispose();
+            databases.Dispose();
             engineLogs.Dispose();
             throw;
         }
 
         Configure(builder, settings, node);
-        builder.Services.AddPlatform(node, shards, redis, tiers, Schemas);
+        builder.Services.AddPlatform(node, databases, shards, redis, tiers, schemas);
         foreach (var options in settings.All.Where(options => options is not NodeOptions))
         {
             builder.Services.AddSingleton(options.GetType(), options);
@@ -139,14 +163,15 @@ internal sealed class Node : IAsyncDisposable
             }
         }
 
-        foreach (var module in modules.SelectMany(module => WithNeeds(module)).Distinct())
+        foreach (var module in needs)
         {
+            builder.Services.AddModuleEngines(module, databases.Of(module.Name), moduleRedis.GetValueOrDefault(module.Name));
             module.AddServices(builder.Services);
         }
 
         if (node.Roles.HasFlag(Roles.Api))
         {
-            builder.Services.AddPlatformApi();
+            builder.Services.AddPlatformApi(databases);
         }
 
         if (node.Roles.HasFlag(Roles.Worker))
@@ -156,13 +181,13 @@ internal sealed class Node : IAsyncDisposable
                 module.AddWorkers(builder.Services);
             }
 
-            builder.Services.AddPlatformWorkers(settings.Get<WriteQueueOptions>());
+            builder.Services.AddPlatformWorkers(databases, settings.Get<WriteQueueOptions>());
         }
 
         var app = builder.Build();
         app.Lifetime.ApplicationStopping.Register(app.Services.GetRequiredService<ClaimWaiters>().StopWaiting);
         Map(app, node, proxies, modules);
-        var opened = new Node(settings, modules, database, shards, redis, tiers, engineLogs, app);
+        var opened = new Node(settings, modules, databases, shards, redis, moduleRedis, tiers, engineLogs, app);
         if (opened.Brokers is { } brokers)
         {
             try
@@ -183,9 +208,14 @@ internal sealed class Node : IAsyncDisposable
     {
         await App.DisposeAsync();
         await tiers.DisposeAsync();
+        foreach (var own in moduleRedis.Values)
+        {
+            await own.DisposeAsync();
+        }
+
         await redis.DisposeAsync();
         shards.Dispose();
-        database.Dispose();
+        databases.Dispose();
         engineLogs.Dispose();
     }
 
@@ -196,7 +226,15 @@ internal sealed class Node : IAsyncDisposable
         console.UseUtcTimestamp = true;
     }).AddConsole(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
 
-    private static List<IModule> Choose(string names)
+    /// <summary>Modules that a node runs, and those whose services it has: they themselves and what they need.</summary>
+    /// <exception cref="SettingsException">One of the names is none.</exception>
+    public static (IReadOnlyList<IModule> Runs, IReadOnlyList<IModule> Needs) ModulesOf(NodeOptions node)
+    {
+        var runs = Choose(node.Modules, "Modules");
+        return (runs, [.. runs.SelectMany(WithNeeds).Distinct()]);
+    }
+
+    private static List<IModule> Choose(string names, string setting)
     {
         if (string.Equals(names.Trim(), "all", StringComparison.OrdinalIgnoreCase))
         {
@@ -207,8 +245,13 @@ internal sealed class Node : IAsyncDisposable
         var unknown = wanted.Where(name => !ModuleList.All.Any(module => string.Equals(module.Name, name, StringComparison.OrdinalIgnoreCase))).ToList();
         return unknown.Count == 0 && wanted.Length > 0
             ? [.. ModuleList.All.Where(module => wanted.Contains(module.Name, StringComparer.OrdinalIgnoreCase))]
-            : throw new SettingsException([$"Modules: '{string.Join(", ", unknown)}' is none of {string.Join(", ", ModuleList.All.Select(module => module.Name))}"]);
+            : throw new SettingsException([$"{setting}: '{string.Join(", ", unknown)}' is none of {string.Join(", ", ModuleList.All.Select(module => module.Name))}"]);
     }
+
+    /// <summary>What the settings say of modules' own databases, by the module.</summary>
+    public static IReadOnlyDictionary<string, ModuleSqlOptions> OwnSql(Settings settings) => settings.Each<ModuleSqlOptions>().ToDictionary(section => ModuleOf(section.Key), section => section.Value, StringComparer.OrdinalIgnoreCase);
+
+    private static string ModuleOf(string section) => section[..section.IndexOf(':', StringComparison.Ordinal)];
 
     private static IEnumerable<IModule> WithNeeds(IModule module) => module.Needs.SelectMany(name => WithNeeds(ModuleList.All.Single(other => other.Name == name))).Append(module);
 
@@ -266,7 +309,11 @@ internal sealed class Node : IAsyncDisposable
         if (node.Roles.HasFlag(Roles.Api))
         {
             var routes = app.ReadAfterAccess();
-            PoolRoutes.Map(routes);
+            if (app.Services.GetRequiredService<NodeDatabases>().IsHomeInMain)
+            {
+                PoolRoutes.Map(routes);
+            }
+
             foreach (var module in modules)
             {
                 module.MapEndpoints(routes);

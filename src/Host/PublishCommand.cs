@@ -1,5 +1,4 @@
 using System.Text.Json;
-using Sluice.Modules;
 using Sluice.Operations.Publishing;
 using Sluice.Platform.Hosting;
 using Sluice.Platform.Sql;
@@ -17,7 +16,7 @@ internal static class PublishCommand
             overrides.Add(new("Publish:Folder", folder));
         }
 
-        var settings = Settings.Load(Node.Sections, overrides);
+        var settings = Node.Load(overrides);
         var options = settings.Get<PublishOptions>();
         var data = settings.Get<NodeOptions>().Data;
         if (options.Contradictions().ToList() is { Count: > 0 } contradictions)
@@ -36,9 +35,10 @@ internal static class PublishCommand
             throw new SettingsException([$"Data: there is no folder {Path.GetFullPath(data)}"]);
         }
 
-        using var database = new Database(sql, data);
-        Migrations.Run(database, typeof(Database).Assembly, typeof(ModuleList).Assembly);
-        await using var services = Services(settings, database);
+        var (runs, needs) = Node.ModulesOf(settings.Get<NodeOptions>());
+        using var databases = new NodeDatabases(sql, data, runs, needs, Node.OwnSql(settings));
+        await databases.PrepareAsync();
+        await using var services = Services(settings, needs, databases);
         var targets = services.GetServices<ISiteTarget>().ToList();
         var results = new List<PublishResult>();
         foreach (var target in targets)
@@ -70,19 +70,20 @@ internal static class PublishCommand
         return Commands.Well;
     }
 
-    private static ServiceProvider Services(Settings settings, Database database)
+    private static ServiceProvider Services(Settings settings, IReadOnlyList<IModule> needs, NodeDatabases databases)
     {
         var services = new ServiceCollection();
         services.AddLogging();
-        services.AddSingleton(database);
+        services.AddSingleton(databases.Main);
         services.AddSingleton(TimeProvider.System);
         foreach (var options in settings.All)
         {
             services.AddSingleton(options.GetType(), options);
         }
 
-        foreach (var module in ModuleList.All)
+        foreach (var module in needs)
         {
+            services.AddModuleEngines(module, databases.Of(module.Name), redis: null);
             module.AddServices(services);
         }
 

@@ -16,7 +16,7 @@ internal static class ServeCommand
             overrides.InsertRange(0, DemoShop.Settings);
         }
 
-        var settings = Settings.Load(Node.Sections, overrides);
+        var settings = Node.Load(overrides);
         using var folder = Own(settings);
         await using var node = await Node.OpenAsync(settings);
         await node.App.StartAsync(cancel);

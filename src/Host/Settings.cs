@@ -27,13 +27,14 @@ internal sealed class Settings
     /// <summary>Settings that are not at their default, as <c>Name = value</c>.</summary>
     public IReadOnlyList<string> NotDefault => notDefault;
 
-    /// <summary>Every options object, one for each section.</summary>
-    public IEnumerable<object> All => options.Values;
+    /// <summary>Every options object whose class is of one section only.</summary>
+    public IEnumerable<object> All => options.Values.GroupBy(one => one.GetType()).Where(same => same.Count() == 1).SelectMany(same => same);
 
     /// <param name="sections">Options class for each section; the section <c>""</c> holds the node's own settings.</param>
     /// <param name="overrides">From the command line, the strongest.</param>
     /// <exception cref="SettingsException">Something is unknown or out of bounds.</exception>
-    public static Settings Load(IReadOnlyDictionary<string, Type> sections, IEnumerable<KeyValuePair<string, string?>> overrides)
+    /// <param name="withheld">Sections that somebody may look for and that there are not, and why.</param>
+    public static Settings Load(IReadOnlyDictionary<string, Type> sections, IEnumerable<KeyValuePair<string, string?>> overrides, IReadOnlyDictionary<string, string>? withheld = null)
     {
         var file = new ConfigurationBuilder().AddJsonFile(Path.Combine(AppContext.BaseDirectory, "appsettings.json"), optional: true)
             .AddJsonFile(Path.Combine(Environment.CurrentDirectory, "appsettings.json"), optional: true).Build();
@@ -43,7 +44,7 @@ internal sealed class Settings
         var configuration = new ConfigurationBuilder().AddConfiguration(file.GetSection("Sluice")).AddEnvironmentVariables("SLUICE__").AddInMemoryCollection(last).Build();
         var settings = new Settings(configuration);
         var wrong = new List<string>();
-        settings.RefuseUnknown(sections, wrong);
+        settings.RefuseUnknown(sections, withheld ?? new Dictionary<string, string>(), wrong);
         foreach (var (name, type) in sections)
         {
             settings.Bind(name, type, wrong);
@@ -54,14 +55,21 @@ internal sealed class Settings
 
     public T Get<T>() => options.Values.OfType<T>().Single();
 
-    private void RefuseUnknown(IReadOnlyDictionary<string, Type> sections, List<string> wrong)
+    /// <summary>Of a class that several sections have: those with their sections.</summary>
+    public IReadOnlyDictionary<string, T> Each<T>() => options.Where(section => section.Value is T).ToDictionary(section => section.Key, section => (T)section.Value, StringComparer.OrdinalIgnoreCase);
+
+    private void RefuseUnknown(IReadOnlyDictionary<string, Type> sections, IReadOnlyDictionary<string, string> withheld, List<string> wrong)
     {
         var properties = sections.SelectMany(section => section.Value.GetProperties().Where(property => property.CanWrite).Select(property => (Key: Key(section.Key, property), IsList: IsList(property)))).ToList();
         var known = properties.Where(property => !property.IsList).Select(property => property.Key).ToHashSet(StringComparer.OrdinalIgnoreCase);
         var elements = properties.Where(property => property.IsList).SelectMany(list => ElementsOf(list.Key)).Select(element => element.Path).ToHashSet(StringComparer.OrdinalIgnoreCase);
         foreach (var (key, value) in configuration.AsEnumerable().Where(pair => pair.Value is not null))
         {
-            if (!known.Contains(key) && !elements.Contains(key))
+            if (withheld.FirstOrDefault(section => key.StartsWith($"{section.Key}:", StringComparison.OrdinalIgnoreCase)).Value is { } why)
+            {
+                wrong.Add($"{key}: {why}");
+            }
+            else if (!known.Contains(key) && !elements.Contains(key))
             {
                 var near = properties.Select(property => property.IsList ? property.Key + ":0" : property.Key).Where(candidate => Nearness(candidate, key) <= 3).Order(StringComparer.OrdinalIgnoreCase).FirstOrDefault();
                 wrong.Add($"{key}: there is no such setting{(near is null ? "" : $"; did you mean {near}?")}");
@@ -129,7 +137,7 @@ internal sealed class Settings
 
     private static bool IsSecret(string key) =>
         key.EndsWith("Connection", StringComparison.OrdinalIgnoreCase) || key.EndsWith("Password", StringComparison.OrdinalIgnoreCase) ||
-        key.StartsWith("Sql:Readers", StringComparison.OrdinalIgnoreCase) || key.StartsWith("Sql:Shards", StringComparison.OrdinalIgnoreCase) || key.Contains("Secret", StringComparison.OrdinalIgnoreCase) || key.EndsWith("AccessKey", StringComparison.OrdinalIgnoreCase);
+        key.Contains("Sql:Readers", StringComparison.OrdinalIgnoreCase) || key.StartsWith("Sql:Shards", StringComparison.OrdinalIgnoreCase) || key.Contains("Secret", StringComparison.OrdinalIgnoreCase) || key.EndsWith("AccessKey", StringComparison.OrdinalIgnoreCase);
 
     private static string Describe(Type type) =>
         type == typeof(TimeSpan) ? "a time such as 00:00:05" : type == typeof(bool) ? "true or false" : type.IsEnum ? $"one of {string.Join(", ", Enum.GetNames(type))}" : "a number";

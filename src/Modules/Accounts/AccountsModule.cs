@@ -4,17 +4,23 @@ using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
 using Sluice.Platform.Hosting;
 using Sluice.Platform.Pools;
+using Sluice.Platform.Redis;
 
 namespace Sluice.Modules.Accounts;
 
 /// <summary>Who a user is: accounts with an e-mail and a password, tokens that the shop's own servers ask for, and guests.</summary>
 public sealed class AccountsModule : IModule
 {
-    public string Name => "Accounts";
+    /// <summary>The key of the services that this module may have of its own: database, idempotency keys, limits. Without it, a service is the main one.</summary>
+    internal const string Key = "Accounts";
+
+    public string Name => Key;
 
     public IReadOnlyList<string> Needs => ["Orders"];
 
-    public IReadOnlyDictionary<string, Type> Options { get; } = new Dictionary<string, Type>(StringComparer.Ordinal) { ["Accounts"] = typeof(AccountsOptions) };
+    public IReadOnlyDictionary<string, Type> Options { get; } = new Dictionary<string, Type>(StringComparer.Ordinal) { ["Accounts"] = typeof(AccountsOptions), ["Accounts:Redis"] = typeof(ModuleRedisOptions) };
+
+    public IReadOnlyList<string> TablesApart => ["accounts", "addresses"];
 
     public void AddServices(IServiceCollection services)
     {

@@ -5,6 +5,7 @@ using Dapper;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.DependencyInjection;
 using Sluice.Platform.Cache;
 using Sluice.Platform.Hosting;
 using Sluice.Platform.Http;
@@ -43,7 +44,7 @@ internal static class Addresses
 
     public static CacheKey KeyOf(string userId) => CacheKey.OfUser(userId, "addresses");
 
-    private static async Task<IResult> ListAsync(HttpContext context, Database database, TieredCache cache)
+    private static async Task<IResult> ListAsync(HttpContext context, [FromKeyedServices(AccountsModule.Key)] Database database, TieredCache cache)
     {
         var (user, known) = (context.UserId(), Versioned.KnownVersion(context.Request));
         if (known > 0 && await cache.IsUnchangedAsync(KeyOf(user), known))
@@ -55,7 +56,7 @@ internal static class Addresses
         return kept.Json is { } json ? Versioned.Answer(context, kept.Version, json) : Account.NoAccount;
     }
 
-    private static async Task<IResult> AddAsync(AddressRequest request, HttpContext context, Database database, CacheChanges changes, Idempotency idempotency, ClaimIds ids)
+    private static async Task<IResult> AddAsync(AddressRequest request, HttpContext context, [FromKeyedServices(AccountsModule.Key)] Database database, CacheChanges changes, [FromKeyedServices(AccountsModule.Key)] Idempotency idempotency, ClaimIds ids)
     {
         if (Refuse(request) is { } refusal)
         {
@@ -88,7 +89,7 @@ internal static class Addresses
             : Problem.NotFound("address");
     }
 
-    private static async Task<IResult> ReplaceAsync(string id, AddressRequest request, HttpContext context, Database database, CacheChanges changes)
+    private static async Task<IResult> ReplaceAsync(string id, AddressRequest request, HttpContext context, [FromKeyedServices(AccountsModule.Key)] Database database, CacheChanges changes)
     {
         var user = context.UserId();
         if (!Names.TryId(id, out var addressId))
@@ -113,7 +114,7 @@ internal static class Addresses
             new AddressView(Names.Id(addressId), request.Name!, request.Line1!, request.Line2, request.City!, request.PostalCode!, request.Region, request.Country!, request.IsDefault == true), AccountsJson.Default.AddressView);
     }
 
-    private static async Task<IResult> DeleteAsync(string id, HttpContext context, Database database, CacheChanges changes)
+    private static async Task<IResult> DeleteAsync(string id, HttpContext context, [FromKeyedServices(AccountsModule.Key)] Database database, CacheChanges changes)
     {
         var user = context.UserId();
         if (!Names.TryId(id, out var addressId))

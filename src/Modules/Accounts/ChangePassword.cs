@@ -2,6 +2,7 @@ using System.ComponentModel.DataAnnotations;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.DependencyInjection;
 using Sluice.Platform.Http;
 using Sluice.Platform.Sql;
 
@@ -16,7 +17,7 @@ internal static class ChangePassword
         .WithTags("Accounts").WithSummary("Change the caller's password").Produces(204)
         .Refuses(403, "wrong-password").Refuses(404, "no-account").Refuses(422, "weak-password").Refuses(429, "rate-limited").Refuses(503, "overloaded");
 
-    private static async Task<IResult> HandleAsync(PasswordRequest request, HttpContext context, Database database, Passwords passwords, LogInRate rate)
+    private static async Task<IResult> HandleAsync(PasswordRequest request, HttpContext context, [FromKeyedServices(AccountsModule.Key)] Database database, Passwords passwords, LogInRate rate)
     {
         if (!Passwords.MayBe(request.Current) || !Passwords.MayBe(request.New))
         {

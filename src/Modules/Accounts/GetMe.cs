@@ -2,6 +2,7 @@ using System.Text.Json;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.DependencyInjection;
 using Sluice.Modules.Orders.Contracts;
 using Sluice.Platform.Cache;
 using Sluice.Platform.Http;
@@ -19,7 +20,7 @@ internal static class GetMe
     public static void Map(IEndpointRouteBuilder routes) => routes.MapGet("/v1/me", HandleAsync).For(AccessRule.User)
         .WithTags("Accounts").WithSummary("The caller's profile and newest orders").Produces<MeView>().IsVersioned();
 
-    private static async Task<IResult> HandleAsync(HttpContext context, Database database, NewestOrders orders, TieredCache cache)
+    private static async Task<IResult> HandleAsync(HttpContext context, [FromKeyedServices(AccountsModule.Key)] Database accounts, NewestOrders orders, TieredCache cache)
     {
         var user = context.UserId();
         var known = Versioned.KnownVersions(context.Request, 2);
@@ -28,7 +29,7 @@ internal static class GetMe
             return Versioned.Unchanged(context, Versioned.TagOf(known));
         }
 
-        var parts = await cache.GetManyAsync(new CachePart(Profile.KeyOf(user), () => Profile.LoadAsync(database, user), known[0]), orders.Of(user, known[1]));
+        var parts = await cache.GetManyAsync(new CachePart(Profile.KeyOf(user), () => Profile.LoadAsync(accounts, user), known[0]), orders.Of(user, known[1]));
         return Versioned.Answer(context, Versioned.TagOf(parts.Select(part => part.Version)), Together(parts[0].Json, parts[1].Json!));
     }
 

@@ -2,6 +2,7 @@ using System.Net;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.DependencyInjection;
 using Sluice.Platform.Admission;
 using Sluice.Platform.Http;
 
@@ -34,7 +35,7 @@ internal static class GuestSession
 }
 
 /// <summary>How many guests are made: for one address over all nodes, and by this node in one second.</summary>
-internal sealed class GuestRate(AccountsOptions options, RateLimits limits, TimeProvider time)
+internal sealed class GuestRate(AccountsOptions options, [FromKeyedServices(AccountsModule.Key)] RateLimits limits, TimeProvider time)
 {
     private readonly SharedRateLimit addresses = limits.New("guests", options.GuestsPerAddressPerSecondMax, options.GuestsPerAddressPerSecondMax);
 

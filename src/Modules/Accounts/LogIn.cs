@@ -5,6 +5,7 @@ using Dapper;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Sluice.Platform.Admission;
 using Sluice.Platform.Hosting;
@@ -24,7 +25,7 @@ internal static partial class LogIn
         .WithTags("Accounts").WithSummary("Log in with an e-mail and a password").Produces<SessionAnswer>()
         .Refuses(401, "wrong-credentials").Refuses(429, "rate-limited").Refuses(503, "overloaded");
 
-    private static async Task<IResult> HandleAsync(LogInRequest request, HttpContext context, Database database, Passwords passwords, LogInRate rate, Sessions sessions, ILogger<AccountsModule> log)
+    private static async Task<IResult> HandleAsync(LogInRequest request, HttpContext context, [FromKeyedServices(AccountsModule.Key)] Database database, Passwords passwords, LogInRate rate, Sessions sessions, ILogger<AccountsModule> log)
     {
         if (!Account.TryEmail(request.Email, out _, out var key) || !Passwords.MayBe(request.Password))
         {
@@ -89,7 +90,7 @@ internal sealed class Sessions(UserTokens tokens, AccountsOptions options, TimeP
 }
 
 /// <summary>How often somebody may try a password: for one account, and from one address, over all nodes. Every try counts, the right one too.</summary>
-internal sealed class LogInRate(AccountsOptions options, RateLimits limits)
+internal sealed class LogInRate(AccountsOptions options, [FromKeyedServices(AccountsModule.Key)] RateLimits limits)
 {
     private readonly SharedRateLimit accounts = limits.New("log-ins", 1 / options.LogInPerAccountEvery.TotalSeconds, options.LogInsPerAccountBurst);
     private readonly SharedRateLimit addresses = limits.New("log-in-addresses", 1 / options.LogInPerAddressEvery.TotalSeconds, options.LogInsPerAddressBurst);

@@ -4,6 +4,7 @@ using Dapper;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.DependencyInjection;
 using Sluice.Platform.Cache;
 using Sluice.Platform.Http;
 using Sluice.Platform.Sql;
@@ -40,7 +41,7 @@ internal static class Profile
     public static Task<CachedAnswer> LoadAsync(Database database, string userId) => database.ReadAsync(
         async connection => await Account.FindAsync(connection, userId) is { } account ? new CachedAnswer(account.Version, ToJson(account)) : CachedAnswer.None, ReadFrom.Reader);
 
-    private static async Task<IResult> GetAsync(HttpContext context, Database database, TieredCache cache)
+    private static async Task<IResult> GetAsync(HttpContext context, [FromKeyedServices(AccountsModule.Key)] Database database, TieredCache cache)
     {
         var (user, known) = (context.UserId(), Versioned.KnownVersion(context.Request));
         if (known > 0 && await cache.IsUnchangedAsync(KeyOf(user), known))
@@ -52,7 +53,7 @@ internal static class Profile
         return kept.Json is { } json ? Versioned.Answer(context, kept.Version, json) : Account.NoAccount;
     }
 
-    private static async Task<IResult> ChangeAsync(ProfileRequest request, HttpContext context, Database database, CacheChanges changes)
+    private static async Task<IResult> ChangeAsync(ProfileRequest request, HttpContext context, [FromKeyedServices(AccountsModule.Key)] Database database, CacheChanges changes)
     {
         if (request is { Name: null, SaysLocale: false } || (request.Name is not null && !Names.IsText(request.Name, Account.NameCharsMax)) || (request.Locale is not null && !Account.IsLocale(request.Locale)))
         {

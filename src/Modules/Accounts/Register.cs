@@ -3,6 +3,7 @@ using Dapper;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.DependencyInjection;
 using Sluice.Platform.Http;
 using Sluice.Platform.Sql;
 
@@ -17,7 +18,7 @@ internal static class Register
         .WithTags("Accounts").WithSummary("Register with an e-mail and a password").Produces<SessionAnswer>(201)
         .Refuses(409, "email-taken").Refuses(422, "weak-password").Refuses(429, "rate-limited").Refuses(503, "overloaded");
 
-    private static async Task<IResult> HandleAsync(RegisterRequest request, HttpContext context, Database database, Passwords passwords, LogInRate rate, Sessions sessions, TimeProvider time)
+    private static async Task<IResult> HandleAsync(RegisterRequest request, HttpContext context, [FromKeyedServices(AccountsModule.Key)] Database database, Passwords passwords, LogInRate rate, Sessions sessions, TimeProvider time)
     {
         if (!Account.TryEmail(request.Email, out var email, out var key) || !Names.IsText(request.Name, Account.NameCharsMax))
         {

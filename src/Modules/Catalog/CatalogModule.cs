@@ -12,17 +12,23 @@ namespace Sluice.Modules.Catalog;
 /// <summary>Products, categories, search: what a shop shows, to everybody alike.</summary>
 public sealed class CatalogModule : IModule
 {
-    public string Name => "Catalog";
+    /// <summary>The key of the database that the tables are in. Without it, a service is that of the main one.</summary>
+    internal const string Key = "Catalog";
+
+    public string Name => Key;
 
     public IReadOnlyList<string> Needs => [];
 
     public IReadOnlyDictionary<string, Type> Options { get; } = new Dictionary<string, Type>(StringComparer.Ordinal) { ["Catalog"] = typeof(CatalogOptions) };
+
+    public IReadOnlyList<string> TablesApart => ["products", "categories", "product_categories", "product_words", "catalog_version"];
 
     public void AddServices(IServiceCollection services)
     {
         services.AddSingleton<ProductChanges>();
         services.AddSingleton<Categories>();
         services.AddSingleton<GetProducts>();
+        services.AddSingleton<Contracts.ProductsNow>();
         services.AddSingleton<Contracts.Products>();
         services.AddSingleton<CatalogPages>();
         services.AddSingleton<GetPages>();

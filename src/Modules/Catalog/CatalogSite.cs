@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Microsoft.Extensions.DependencyInjection;
 using Sluice.Platform.Http;
 using Sluice.Platform.Pools;
 using Sluice.Platform.Site;
@@ -7,7 +8,7 @@ using Sluice.Platform.Sql;
 namespace Sluice.Modules.Catalog;
 
 /// <summary>Everything of the catalogue that is the same for everybody, as files: pages, and the answers of the API under the same addresses.</summary>
-internal sealed class CatalogSite(CatalogPages pages, Database database) : ISitePart
+internal sealed class CatalogSite(CatalogPages pages, [FromKeyedServices(CatalogModule.Key)] Database database) : ISitePart
 {
     private const int PerPage = GetProducts.PageDefault, RowsAtOnce = 500;
 

@@ -5,6 +5,7 @@ using Dapper;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.DependencyInjection;
 using Sluice.Platform.Cache;
 using Sluice.Platform.Http;
 using Sluice.Platform.Sql;
@@ -21,7 +22,7 @@ public sealed record CategoryView(string Slug, string Title, string? Parent, lon
 public sealed record CategoryList(IReadOnlyList<CategoryView> Items);
 
 /// <summary><c>GET /v1/categories</c>, <c>PUT</c> and <c>DELETE /v1/categories/{id}</c>: a tree of at most 2,000, five deep. Few and read by everybody, so they are always read whole.</summary>
-internal sealed class Categories(Database database, TieredCache cache, ProductChanges changes)
+internal sealed class Categories([FromKeyedServices(CatalogModule.Key)] Database database, TieredCache cache, ProductChanges changes)
 {
     private const int Max = 2_000, DepthMax = 5, PositionMax = 1_000_000;
 

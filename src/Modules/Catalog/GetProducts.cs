@@ -8,6 +8,7 @@ using Dapper;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.DependencyInjection;
 using Sluice.Platform.Cache;
 using Sluice.Platform.Http;
 using Sluice.Platform.Pools;
@@ -16,7 +17,7 @@ using Sluice.Platform.Sql;
 namespace Sluice.Modules.Catalog;
 
 /// <summary><c>GET /v1/products/{sku}</c>, <c>GET /v1/products</c>, <c>GET /v1/search</c>. A product is kept under its sku, lists and searches under the catalogue's version.</summary>
-internal sealed class GetProducts(Database database, TieredCache cache, Categories categories)
+internal sealed class GetProducts([FromKeyedServices(CatalogModule.Key)] Database database, TieredCache cache, Categories categories)
 {
     /// <summary>Products on a page unless the caller asks for another number.</summary>
     public const int PageDefault = 24;

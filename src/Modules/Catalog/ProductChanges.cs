@@ -1,6 +1,7 @@
 using System.Data.Common;
 using System.Text;
 using Dapper;
+using Microsoft.Extensions.DependencyInjection;
 using Sluice.Platform.Cache;
 using Sluice.Platform.Sql;
 
@@ -18,7 +19,7 @@ internal enum ProductOutcome
 /// The one place where the catalogue changes. Each change raises the catalogue's version in its own transaction, under a lock: changes come one after the other, and whoever reads a version reads everything up to it.
 /// What stays as it was changes no version, so the same import twice is one.
 /// </summary>
-internal sealed class ProductChanges(Database database, CacheChanges changes)
+internal sealed class ProductChanges([FromKeyedServices(CatalogModule.Key)] Database database, CacheChanges changes)
 {
     public const string VersionQuery = "SELECT version FROM catalog_version WHERE id = 1";
 

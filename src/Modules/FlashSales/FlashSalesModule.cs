@@ -16,6 +16,8 @@ public sealed class FlashSalesModule : IModule
 
     public IReadOnlyDictionary<string, Type> Options { get; } = new Dictionary<string, Type>(StringComparer.Ordinal) { ["FlashSales"] = typeof(FlashSalesOptions) };
 
+    public IReadOnlyList<string> TablesApart => [];
+
     public void AddServices(IServiceCollection services)
     {
         services.AddSingleton<SaleBoard>();

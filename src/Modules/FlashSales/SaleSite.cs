@@ -1,11 +1,10 @@
 using Sluice.Modules.Catalog.Contracts;
 using Sluice.Platform.Site;
-using Sluice.Platform.Sql;
 
 namespace Sluice.Modules.FlashSales;
 
 /// <summary>The calendar, the home page and the pages of its sales as files, for publishing. What the catalogue says on them changes the catalogue's own version, and so publishes them again.</summary>
-internal sealed class SaleSite(SaleCalendar calendar, SalePages pages, Database database) : ISitePart
+internal sealed class SaleSite(SaleCalendar calendar, SalePages pages, ProductsNow products) : ISitePart
 {
     public Task<long> VersionAsync() => calendar.VersionAsync();
 
@@ -18,7 +17,7 @@ internal sealed class SaleSite(SaleCalendar calendar, SalePages pages, Database 
         {
             if (!sold.TryGetValue(sale.Sku, out var product))
             {
-                sold[sale.Sku] = product = await Products.FindNowAsync(database, sale.Sku);
+                sold[sale.Sku] = product = await products.FindAsync(sale.Sku);
             }
 
             yield return Page($"/sales/{sale.Id}", pages.Sale(sale, product).Html);

@@ -51,7 +51,7 @@ internal sealed partial class CloseOrder(Releases releases, ShardReleases shardR
     /// <returns>How many were closed.</returns>
     public async Task<int> RunAsync(Shard shard, IReadOnlyList<long> orderIds, OrderState to)
     {
-        if (!shard.IsHome)
+        if (!shard.IsMain)
         {
             await outbox.BringAsync(shard, orderIds);
         }
@@ -60,11 +60,11 @@ internal sealed partial class CloseOrder(Releases releases, ShardReleases shardR
         var (closed, pages) = await shard.Database.WriteAsync(transaction => CloseAsync(transaction, shard, orderIds, to), LostCommit.RunAgain);
         if (closed.Count > 0)
         {
-            FaultPoints.Reach(shard.IsHome ? "release.committed" : "shard.closed");
+            FaultPoints.Reach(shard.IsMain ? "release.committed" : "shard.closed");
             await changes.TellAsync(pages);
             try
             {
-                if (!shard.IsHome)
+                if (!shard.IsMain)
                 {
                     await shardReleases.TakeAsync(shard, closed);
                 }
@@ -73,7 +73,7 @@ internal sealed partial class CloseOrder(Releases releases, ShardReleases shardR
             }
             catch (DependencyUnavailableException e)
             {
-                // Decided is decided: the units come back as soon as Redis is there (PoolKeeper repeats it), and the home database (ForwardOrders).
+                // Decided is decided: the units come back as soon as Redis is there (PoolKeeper repeats it), and the main database (ForwardOrders).
                 LogLater(log, closed.Count, e.Message);
             }
         }
@@ -90,7 +90,7 @@ internal sealed partial class CloseOrder(Releases releases, ShardReleases shardR
             transaction)).AsList();
         var ids = pending.ConvertAll(order => order.ClaimId);
         await connection.ExecuteAsync("UPDATE orders SET state = @to WHERE id IN @ids", new { ids = SqlList.Of(ids), to }, transaction);
-        if (shard.IsHome)
+        if (shard.IsMain)
         {
             var released = await releases.ReleaseAsync(transaction, ids);
             if (released.Count != ids.Count)

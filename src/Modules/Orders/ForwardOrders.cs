@@ -54,7 +54,7 @@ public sealed partial class ForwardOrders : BackgroundService
 
     private async Task CountAsync()
     {
-        var rows = (await shards.Home.ReadAsync(connection => connection.QueryAsync<(long Shard, long Rows, long Oldest)>("SELECT shard, COUNT(*), MIN(id) FROM order_outbox GROUP BY shard"))).ToDictionary(row => row.Shard);
+        var rows = (await shards.Main.ReadAsync(connection => connection.QueryAsync<(long Shard, long Rows, long Oldest)>("SELECT shard, COUNT(*), MIN(id) FROM order_outbox GROUP BY shard"))).ToDictionary(row => row.Shard);
         waiting = [.. shards.Others.Select(shard => rows.TryGetValue(shard.Index, out var row) ? (shard.Index, row.Rows, ClaimIds.TimeOf(row.Oldest).ToUnixTimeMilliseconds()) : (shard.Index, 0L, 0L))];
     }
 

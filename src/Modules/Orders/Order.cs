@@ -39,7 +39,7 @@ internal sealed record Order(
     private const string RowColumns =
         "id AS Id, sale_id AS SaleId, user_id AS UserId, sku AS Sku, title AS Title, units AS Units, price_cents AS PriceCents, currency AS Currency, state AS State, created_at AS CreatedAt, pay_by AS PayBy";
 
-    public static string ColumnsAt(Shard shard) => shard.IsHome ? Columns : ShardColumns;
+    public static string ColumnsAt(Shard shard) => shard.IsMain ? Columns : ShardColumns;
 
     public long AmountCents => PriceCents * Units;
 

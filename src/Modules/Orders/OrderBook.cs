@@ -23,7 +23,7 @@ internal sealed class OrderBook(Shards shards, OrderOutbox outbox)
         }
 
         // On its way? If it left the outbox between the two looks, it has arrived.
-        return shard.IsHome ? null
+        return shard.IsMain ? null
             : await outbox.FindAsync(orderId) is not { } waiting ? await FindAtAsync(shard, orderId, userId, from)
             : userId is null || waiting.UserId == userId ? waiting
             : null;
@@ -36,7 +36,7 @@ internal sealed class OrderBook(Shards shards, OrderOutbox outbox)
         {
             return (await FindAsync(claimId, userId: null, ReadFrom.Writer))?.ToView();
         }
-        catch (DependencyUnavailableException) when (!shards.Of(claimId).IsHome)
+        catch (DependencyUnavailableException) when (!shards.Of(claimId).IsMain)
         {
             return null;
         }
@@ -56,7 +56,7 @@ internal sealed class OrderBook(Shards shards, OrderOutbox outbox)
     private async Task<(List<Order> Orders, long Version)> ReadAsync(string userId, long before, int limit, bool counts)
     {
         var shard = shards.Of(userId);
-        if (shard.IsHome)
+        if (shard.IsMain)
         {
             // A user is found in the claims: an index of orders by user would double the cost of an order.
             return await shard.Database.ReadAsync(
@@ -64,7 +64,7 @@ internal sealed class OrderBook(Shards shards, OrderOutbox outbox)
         }
 
         // All of the user's that are on their way: few, or the shard is away and there is no list.
-        var waiting = (await shards.Home.ReadAsync(
+        var waiting = (await shards.Main.ReadAsync(
             connection => connection.QueryAsync<Order>($"SELECT {Order.OutboxColumns} FROM order_outbox WHERE shard = @Index AND id IN (SELECT id FROM claims WHERE user_id = @userId)", new { shard.Index, userId }), ReadFrom.Reader)).AsList();
         return await shard.Database.ReadAsync(async connection =>
         {

@@ -6,7 +6,7 @@ using Sluice.Platform.Sql;
 namespace Sluice.Modules.Orders;
 
 /// <summary>
-/// The way of an order to its shard, where that is not the home database. Its claim's transaction leaves it in <c>order_outbox</c>; from there it is copied, and then deleted. Nothing changes an order while it is in the outbox:
+/// The way of an order to its shard, where that is not the main database. Its claim's transaction leaves it in <c>order_outbox</c>; from there it is copied, and then deleted. Nothing changes an order while it is in the outbox:
 /// whoever wants to pay or end it brings it to its shard first. So a copy is right at any moment, and one that comes late finds the order there and changes nothing, whatever became of it since.
 /// </summary>
 internal sealed class OrderOutbox(Shards shards)
@@ -17,23 +17,23 @@ internal sealed class OrderOutbox(Shards shards)
         "orders", "id", "sale_id", "user_id", "sku", "title", "units", "price_cents", "currency", "state", "created_at", "pay_by", "kind");
 
     /// <summary>An order that has not gone its way yet, or null.</summary>
-    public Task<Order?> FindAsync(long orderId) => shards.Home.ReadAsync(connection =>
+    public Task<Order?> FindAsync(long orderId) => shards.Main.ReadAsync(connection =>
         connection.QuerySingleOrDefaultAsync<Order?>($"SELECT {Order.OutboxColumns} FROM order_outbox WHERE id = @orderId", new { orderId }));
 
     /// <summary>Copies the oldest orders that wait for a shard. Safe at any moment, any number of processes at once.</summary>
     /// <returns>How many there were; fewer than <see cref="PerRoundMax"/>: that was all.</returns>
-    /// <exception cref="DependencyUnavailableException">The shard or the home database is away: the next call goes on.</exception>
+    /// <exception cref="DependencyUnavailableException">The shard or the main database is away: the next call goes on.</exception>
     public async Task<bool> ForwardAsync(Shard shard)
     {
-        var waiting = (await shards.Home.ReadAsync(connection => connection.QueryAsync<Order>(
+        var waiting = (await shards.Main.ReadAsync(connection => connection.QueryAsync<Order>(
             $"SELECT {Order.OutboxColumns} FROM order_outbox WHERE shard = @Index ORDER BY id LIMIT @PerRoundMax", new { shard.Index, PerRoundMax }))).AsList();
         await CopyAsync(shard, waiting);
         return waiting.Count == PerRoundMax;
     }
 
-    /// <summary>After this those of the orders that wait are at the shard. One look at the home database where none does.</summary>
+    /// <summary>After this those of the orders that wait are at the shard. One look at the main database where none does.</summary>
     /// <inheritdoc cref="ForwardAsync"/>
-    public async Task BringAsync(Shard shard, IReadOnlyList<long> orderIds) => await CopyAsync(shard, (await shards.Home.ReadAsync(connection => connection.QueryAsync<Order>(
+    public async Task BringAsync(Shard shard, IReadOnlyList<long> orderIds) => await CopyAsync(shard, (await shards.Main.ReadAsync(connection => connection.QueryAsync<Order>(
         $"SELECT {Order.OutboxColumns} FROM order_outbox WHERE id IN @ids ORDER BY id", new { ids = SqlList.Of(orderIds) }))).AsList());
 
     private async Task CopyAsync(Shard shard, List<Order> orders)
@@ -46,7 +46,7 @@ internal sealed class OrderOutbox(Shards shards)
         // May run again, both: an order that is there is passed over, and one that is gone is gone.
         await shard.Database.WriteAsync(transaction => InsertAsync(transaction, orders), LostCommit.RunAgain);
         FaultPoints.Reach("shard.copied");
-        await shards.Home.WriteAsync(
+        await shards.Main.WriteAsync(
             transaction => transaction.Connection!.ExecuteAsync("DELETE FROM order_outbox WHERE id IN @ids", new { ids = SqlList.Of(orders.Select(order => order.Id)) }, transaction), LostCommit.RunAgain);
     }
 

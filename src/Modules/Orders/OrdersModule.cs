@@ -20,6 +20,8 @@ public sealed class OrdersModule : IModule
 
     public IReadOnlyDictionary<string, Type> Options { get; } = new Dictionary<string, Type>(StringComparer.Ordinal) { ["Orders"] = typeof(OrdersOptions) };
 
+    public IReadOnlyList<string> TablesApart => [];
+
     public void AddServices(IServiceCollection services)
     {
         services.AddSingleton<PlacedOrders>();

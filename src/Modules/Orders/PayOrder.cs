@@ -104,7 +104,7 @@ internal sealed class PayOrder(Shards shards, OrderBook book, OrderOutbox outbox
     // With shards, before the shard is asked: the order is there, and the payment is of this order, whatever shard another order is at. Only home sees all payments, so it is home that says which order each is of.
     private async Task<bool> IsForAsync(Shard shard, long orderId, string paymentId, long amountCents, string currency)
     {
-        if (!shard.IsHome)
+        if (!shard.IsMain)
         {
             await outbox.BringAsync(shard, [orderId]);
         }
@@ -116,7 +116,7 @@ internal sealed class PayOrder(Shards shards, OrderBook book, OrderOutbox outbox
         }
 
         // May run again: it finds the payment's id.
-        return await shards.Home.WriteAsync(
+        return await shards.Main.WriteAsync(
             async transaction =>
             {
                 var known = await transaction.Connection!.QuerySingleOrDefaultAsync<long?>("SELECT order_id FROM payment_ids WHERE payment_id = @paymentId", new { paymentId }, transaction);

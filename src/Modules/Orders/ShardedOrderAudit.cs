@@ -8,7 +8,7 @@ namespace Sluice.Modules.Orders;
 
 /// <summary>
 /// The same proof where orders are at shards. There is no one snapshot of several databases, so it goes by the order in which things happen: a claim is committed with its order in the outbox, copied, and deleted there;
-/// an order is ended at its shard before its claim is released at home. Home is read first, the shards after it, and what differs is looked up at home once more before it is called wrong.
+/// an order is ended at its shard before its claim is released in the main database. The main database is read first, the shards after it, and what differs is looked up in the main database once more before it is called wrong.
 /// </summary>
 internal sealed class ShardedOrderAudit(Shards shards, TimeProvider time)
 {
@@ -24,7 +24,7 @@ internal sealed class ShardedOrderAudit(Shards shards, TimeProvider time)
         var before = time.GetUtcNow().ToUnixTimeMilliseconds() - (long)WayMax.TotalMilliseconds;
         late = await home.QuerySingleAsync<long>("SELECT COUNT(*) FROM order_outbox WHERE sale_id = @saleId AND created_at < @before", new { saleId, before });
 
-        misplaced = await MisplacedAsync(home, saleId, shards.All.Where(shard => shard.IsHome).SelectMany(shards.BucketsOf));
+        misplaced = await MisplacedAsync(home, saleId, shards.All.Where(shard => shard.IsMain).SelectMany(shards.BucketsOf));
         for (var last = 0L; await NextAsync(home, pools, last) is { Count: > 0 } claims; last = claims[^1].Id)
         {
             await LookAsync(home, claims);
@@ -32,7 +32,7 @@ internal sealed class ShardedOrderAudit(Shards shards, TimeProvider time)
 
         foreach (var shard in shards.All)
         {
-            await (shard.IsHome ? LookBackAsync(home, shard, saleId, before) : shard.Database.ReadAsync(async connection =>
+            await (shard.IsMain ? LookBackAsync(home, shard, saleId, before) : shard.Database.ReadAsync(async connection =>
             {
                 await LookBackAsync(connection, shard, saleId, before);
                 return true;
@@ -47,7 +47,7 @@ internal sealed class ShardedOrderAudit(Shards shards, TimeProvider time)
             AuditCheck.Equal("orders-and-claims-agree", 0, disagreeing, "Open and paid orders hold their units, cancelled and expired ones gave them back."),
             AuditCheck.Equal("paid-orders-have-their-payment", 0, unpaid, "An order is paid exactly if a payment of its amount was applied."),
             AuditCheck.Equal("orders-at-their-shard", 0, misplaced, "Each order is at the shard of its user, and nowhere else."),
-            AuditCheck.Equal("nothing-waits-long-for-a-shard", 0, late, "No order has waited for its shard, and no release for the home database, for more than a minute."),
+            AuditCheck.Equal("nothing-waits-long-for-a-shard", 0, late, "No order has waited for its shard, and no release for the main database, for more than a minute."),
         ];
     }
 
@@ -64,7 +64,7 @@ internal sealed class ShardedOrderAudit(Shards shards, TimeProvider time)
         foreach (var some in claims.GroupBy(claim => shards.Of(claim.Id)))
         {
             var ids = SqlList.Of(some.Select(claim => claim.Id));
-            var here = (some.Key.IsHome ? await OrdersAsync(home, ids) : await some.Key.Database.ReadAsync(connection => OrdersAsync(connection, ids))).ToDictionary(order => order.Id);
+            var here = (some.Key.IsMain ? await OrdersAsync(home, ids) : await some.Key.Database.ReadAsync(connection => OrdersAsync(connection, ids))).ToDictionary(order => order.Id);
             var differing = new List<long>();
             foreach (var claim in some)
             {
@@ -86,8 +86,8 @@ internal sealed class ShardedOrderAudit(Shards shards, TimeProvider time)
         }
     }
 
-    // The shard was read after home: what it has ended since may be released at home by now.
-    private async Task<long> StillDifferAsync(List<long> claimIds, Dictionary<long, OrderRow> orders) => claimIds.Count == 0 ? 0 : (await shards.Home.ReadAsync(connection => connection.QueryAsync<(long Id, ClaimState State)>(
+    // The shard was read after the main database: what it has ended since may be released in the main database by now.
+    private async Task<long> StillDifferAsync(List<long> claimIds, Dictionary<long, OrderRow> orders) => claimIds.Count == 0 ? 0 : (await shards.Main.ReadAsync(connection => connection.QueryAsync<(long Id, ClaimState State)>(
         "SELECT id, state FROM claims WHERE id IN @ids", new { ids = SqlList.Of(claimIds) }))).Count(claim => orders.GetValueOrDefault(claim.Id)?.IsEnded != (claim.State == ClaimState.Released));
 
     private static Task<IEnumerable<OrderRow>> OrdersAsync(DbConnection connection, SqlList ids) => connection.QueryAsync<OrderRow>(
@@ -105,14 +105,14 @@ internal sealed class ShardedOrderAudit(Shards shards, TimeProvider time)
             }
 
             last = ids[^1];
-            strange += ids.Count - (shard.IsHome ? await CountClaimsAsync(connection, ids) : await shards.Home.ReadAsync(home => CountClaimsAsync(home, ids)));
+            strange += ids.Count - (shard.IsMain ? await CountClaimsAsync(connection, ids) : await shards.Main.ReadAsync(home => CountClaimsAsync(home, ids)));
         }
 
         unpaid += await connection.QuerySingleAsync<long>(
             "SELECT COUNT(*) FROM orders o WHERE o.sale_id = @saleId AND (o.state = @paid) <> " +
             "(EXISTS (SELECT 1 FROM payments p WHERE p.order_id = o.id AND p.outcome = @applied AND p.amount_cents = o.price_cents * o.units))",
             new { saleId, paid = OrderState.Paid, applied = PaymentOutcome.Applied });
-        if (!shard.IsHome)
+        if (!shard.IsMain)
         {
             misplaced += await MisplacedAsync(connection, saleId, shards.BucketsOf(shard));
             late += await connection.QuerySingleAsync<long>("SELECT COUNT(*) FROM releases WHERE returned = 0 AND pool_id = @saleId AND released_at < @before", new { saleId, before });

@@ -7,7 +7,6 @@ using Sluice.Modules.Orders.Contracts;
 using Sluice.Platform.Admission;
 using Sluice.Platform.Http;
 using Sluice.Platform.Pools;
-using Sluice.Platform.Sql;
 
 namespace Sluice.Modules.Stocks;
 
@@ -19,7 +18,7 @@ public sealed record BuyRequest(int? Units, [property: Required] long? PriceCent
 /// <c>POST /v1/products/{sku}/claims</c>: somebody buys a product outside of a sale. The way of a sale's claim (Platform/Pools/README.md), with two looks at the catalogue before it:
 /// is there such a product, and does it cost what the buyer agrees to. The price goes along with the claim.
 /// </summary>
-internal sealed class BuyProduct(Products products, Stock stock, PoolClaims claims, ClaimAnswers answers, RateLimits limits, ClaimsAtOnce atOnce, Database database, StocksOptions options)
+internal sealed class BuyProduct(Products products, Stock stock, PoolClaims claims, ClaimAnswers answers, RateLimits limits, ClaimsAtOnce atOnce, StocksOptions options)
 {
     private const int BodyBytesMax = 1_024;
 
@@ -111,7 +110,7 @@ internal sealed class BuyProduct(Products products, Stock stock, PoolClaims clai
         }
 
         // Another node may have changed it a moment ago, and the buyer has seen it there.
-        var product = await Products.FindNowAsync(database, sku);
+        var product = await products.FindNowAsync(sku);
         return product is null ? Problem.NotFound("product")
             : poolId is null || product.Prices.Count == 0 ? NotForSale
             : Sells(product) ? null

@@ -31,7 +31,7 @@ internal static class OperateStock
             .For(AccessRule.Server).WithTags("Stock").WithSummary("Go on selling it after a pause").Produces<StockView>().Refuses(404, "not-found");
     }
 
-    private static async Task<IResult> AddAsync(string sku, AddUnitsRequest request, HttpContext context, Idempotency idempotency, PoolStore pools, PoolClaims claims, Stock stock, ClaimIds ids)
+    private static async Task<IResult> AddAsync(string sku, AddUnitsRequest request, HttpContext context, Idempotency idempotency, PoolStore pools, PoolClaims claims, Products products, Stock stock, ClaimIds ids)
     {
         if (request.AddUnits is not (>= 1 and <= AddUnitsMax and var units))
         {
@@ -45,8 +45,8 @@ internal static class OperateStock
 
         await idempotency.OnceAsync(Idempotency.KeyOf(context.Request), $"POST /v1/products/{sku}/stock", $"{units}", async transaction =>
         {
-            // The product's row is locked, so of two who bring the first units one makes the pool.
-            var title = await Products.LockAsync(transaction, sku) ?? throw new ProblemException(Problem.NotFound("product"));
+            // The product's row is locked, so of two who bring the first units one makes the pool. (Where the catalogue has a database of its own, the other finds the sku taken below, and looks again.)
+            var title = await products.LockAsync(transaction, sku) ?? throw new ProblemException(Problem.NotFound("product"));
             var known = await transaction.Connection!.QuerySingleOrDefaultAsync<long?>("SELECT pool_id FROM stocks WHERE sku = @sku", new { sku }, transaction);
             var id = ids.Next(sku);
             if (known is { } existing)

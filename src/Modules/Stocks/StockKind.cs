@@ -8,7 +8,7 @@ using Sluice.Platform.Pools;
 namespace Sluice.Modules.Stocks;
 
 /// <summary>A claim of a product's stock becomes an order at the price that its buyer agreed to, in the same transaction.</summary>
-internal sealed class StockKind(PlacedOrders orders, StocksOptions options) : IPoolKind
+internal sealed class StockKind(PlacedOrders orders, Products products, StocksOptions options) : IPoolKind
 {
     // Bounded by the stocks that exist.
     private readonly ConcurrentDictionary<long, string> skuOf = new();
@@ -22,7 +22,8 @@ internal sealed class StockKind(PlacedOrders orders, StocksOptions options) : IP
             skuOf[poolId] = sku = await transaction.Connection!.QuerySingleAsync<string>("SELECT sku FROM stocks WHERE pool_id = @poolId", new { poolId }, transaction);
         }
 
-        var title = await Products.TitleAsync(transaction, sku) ?? throw new InvalidOperationException($"There is no product {sku}.");
+        // The pool has the title that the product had when its first units came.
+        var title = await products.TitleAsync(transaction, sku) ?? await transaction.Connection!.QuerySingleAsync<string>("SELECT title FROM pools WHERE id = @poolId", new { poolId }, transaction);
         foreach (var same in claims.GroupBy(AgreedPrice.Of))
         {
             await orders.PlaceAsync(transaction, new OrderTerms(poolId, sku, title, same.Key.Cents, same.Key.Currency, options.PaymentTimeout), [.. same]);

@@ -17,6 +17,8 @@ public sealed class StocksModule : IModule
 
     public IReadOnlyDictionary<string, Type> Options { get; } = new Dictionary<string, Type>(StringComparer.Ordinal) { ["Stocks"] = typeof(StocksOptions) };
 
+    public IReadOnlyList<string> TablesApart => [];
+
     public void AddServices(IServiceCollection services)
     {
         services.AddSingleton<Stock>();

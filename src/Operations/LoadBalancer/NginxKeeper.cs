@@ -31,7 +31,7 @@ public sealed partial class NginxKeeper(NodeRegistry registry, NodeHeartbeat sel
         IReadOnlyList<RegisteredNode> nodes;
         try
         {
-            nodes = await registry.ListAsync();
+            nodes = [.. (await registry.ListAsync()).Where(node => UpstreamFile.IsFor(node.Node, options))];
         }
         catch (DependencyUnavailableException)
         {

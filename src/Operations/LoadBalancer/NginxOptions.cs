@@ -8,6 +8,12 @@ public sealed class NginxOptions
     /// <summary>The file that nginx includes for the upstream <c>sluice</c>; it is replaced whole. Empty: no nginx is looked after.</summary>
     [Required(AllowEmptyStrings = true)] public string UpstreamFile { get; init; } = "";
 
+    /// <summary>
+    /// Only nodes that run each of these modules get this nginx' requests, comma separated; <c>all</c>: every node with the role <c>Api</c>, whatever it runs. For modules on nodes of their own (docs/services.md):
+    /// one nginx for each kind of node, and something in front that sends each address to the right one.
+    /// </summary>
+    [Required] public string Modules { get; init; } = "all";
+
     /// <summary>nginx' pid file. After a change that process is told to reload (SIGHUP), which this node must be allowed to.</summary>
     [Required(AllowEmptyStrings = true)] public string PidFile { get; init; } = "/run/nginx.pid";
 

@@ -28,6 +28,9 @@ internal sealed record UpstreamFile(string Version, string Text, IReadOnlyList<s
         return new UpstreamFile(version, text.ToString(), [.. servers.Select(node => node.Life)]);
     }
 
+    /// <summary>The node runs what this nginx is for.</summary>
+    public static bool IsFor(NodeAnnouncement node, NginxOptions options) => options.Modules.Trim().Equals("all", StringComparison.OrdinalIgnoreCase) || node.Runs(options.Modules);
+
     /// <summary>
     /// The nodes that should get requests: those that answer HTTP, are ready and were heard of. Never none: when nobody is left, those of before stay,
     /// because nginx can try a node that we believe dead, and cannot do anything with an empty list.

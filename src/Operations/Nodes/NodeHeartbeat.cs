@@ -128,7 +128,7 @@ public sealed partial class NodeHeartbeat(NodeRegistry registry, NodeOptions nod
         }
     }
 
-    private NodeAnnouncement Announcement() => new(node.NodeId, Name, node.Roles, Address(), Version(), startedAt, state, life);
+    private NodeAnnouncement Announcement() => new(node.NodeId, Name, node.Roles, Address(), Version(), startedAt, state, life, node.Modules);
 
     private string Address()
     {

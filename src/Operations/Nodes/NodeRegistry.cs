@@ -23,7 +23,15 @@ public enum NodeState
 /// <param name="NodeId">Its number.</param>
 /// <param name="Address">Where it is reached, <c>host:port</c>.</param>
 /// <param name="Life">One life of the process: a new value after each start.</param>
-public sealed record NodeAnnouncement(int NodeId, string Name, Roles Roles, string Address, string Version, DateTime StartedAt, NodeState State, [property: JsonIgnore] string Life = "");
+/// <param name="Modules">As in the setting <c>Modules</c>.</param>
+public sealed record NodeAnnouncement(int NodeId, string Name, Roles Roles, string Address, string Version, DateTime StartedAt, NodeState State, [property: JsonIgnore] string Life = "", string Modules = "all")
+{
+    /// <summary>It runs each of these modules.</summary>
+    /// <param name="modules">As in the setting <c>Modules</c>.</param>
+    public bool Runs(string modules) => NamesIn(Modules) is var own && (own.Contains("all") || own.IsSupersetOf(NamesIn(modules)));
+
+    private static HashSet<string> NamesIn(string modules) => modules.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries).ToHashSet(StringComparer.OrdinalIgnoreCase);
+}
 
 /// <summary>A node as the registry has it.</summary>
 /// <param name="Silence">Since it was heard of last, by the clock of the Redis server.</param>

@@ -10,9 +10,10 @@ namespace Sluice.Platform.Cache;
 
 /// <summary>
 /// Tells every node what has changed. A note of it is written in the transaction of the change (<c>cache_changes</c>, in the database that the transaction is of). Who made the change tells of it right after the commit; half a second later a round tells it once more and
-/// deletes the note, so that it is told also when the first one died in between. Telling twice does no harm. What nodes share is dropped first and then they are told: who hears of it finds the new state.
+/// deletes the note, so that it is told also when the first one died in between. There is a round for every database in which this node is at home, and for every shard. Telling twice does no harm. What nodes share is dropped first and then they are told: who hears of it finds the new state.
 /// </summary>
-public sealed partial class CacheChanges(Shards shards, CacheTiers tiers, TieredCache cache, TimeProvider time, ILogger<CacheChanges> log) : BackgroundService
+/// <param name="homes">The databases in which this node is at home; the main one among them or not.</param>
+public sealed partial class CacheChanges(Shards shards, IReadOnlyList<Database> homes, CacheTiers tiers, TieredCache cache, TimeProvider time, ILogger<CacheChanges> log) : BackgroundService
 {
     /// <summary>The channel on which nodes hear of changes; a message is a key.</summary>
     internal const string Channel = "{sluice:cache}:changes";
@@ -53,7 +54,7 @@ public sealed partial class CacheChanges(Shards shards, CacheTiers tiers, Tiered
         }
     }
 
-    /// <summary>Tells of changes that are committed and were not noted, because there are too many; what cannot be told now is noted now.</summary>
+    /// <summary>Tells of changes that are committed in the main database and were not noted, because there are too many; what cannot be told now is noted now.</summary>
     /// <exception cref="DependencyUnavailableException">Neither went: do it again.</exception>
     public async Task TellUnnotedAsync(IReadOnlyList<CacheKey> keys)
     {
@@ -63,7 +64,7 @@ public sealed partial class CacheChanges(Shards shards, CacheTiers tiers, Tiered
         }
         catch (DependencyUnavailableException)
         {
-            await shards.Home.WriteAsync(transaction => AddAsync(transaction, keys), LostCommit.RunAgain);
+            await shards.Main.WriteAsync(transaction => AddAsync(transaction, keys), LostCommit.RunAgain);
         }
     }
 
@@ -105,29 +106,33 @@ public sealed partial class CacheChanges(Shards shards, CacheTiers tiers, Tiered
         }
     }
 
+    // One for each database: what waits in one that is away waits for it alone.
     protected override Task ExecuteAsync(CancellationToken stoppingToken) => Task.WhenAll(
-        shards.Others.Select(shard => (Func<Task>)(() => RoundAsync(shard))).Prepend(RoundAsync).Select(round => Rounds.RunAsync(round, Round, (error, says) => LogFailed(log, error, says), time, stoppingToken)));
+        homes.Select(home => (Func<Task>)(() => TellAllNotedAsync(home))).Concat(homes.Contains(shards.Main) ? shards.Others.Select(shard => (Func<Task>)(() => TellAllNotedAsync(shard.Database))) : [])
+            .Prepend(LookAsync).Select(round => Rounds.RunAsync(round, Round, (error, says) => LogFailed(log, error, says), time, stoppingToken)));
 
-    /// <summary>Listens where it does not yet, tells what was noted a while ago, and forgets what it heard long ago.</summary>
+    /// <summary>One round of everything but the shards.</summary>
     internal async Task RoundAsync()
     {
-        cache.Sweep();
-        await ListenAsync();
-        await TellAllNotedAsync(shards.Home);
+        await LookAsync();
+        foreach (var home in homes)
+        {
+            await TellAllNotedAsync(home);
+        }
     }
 
-    // Of a shard by itself: what waits at one that is away waits for it alone.
-    private Task RoundAsync(Shard shard) => TellAllNotedAsync(shard.Database);
+    private Task LookAsync()
+    {
+        cache.Sweep();
+        return ListenAsync();
+    }
 
     private async Task TellAllNotedAsync(Database database)
     {
         var before = time.GetUtcNow().ToUnixTimeMilliseconds() - (long)LeftAge.TotalMilliseconds;
-        int told;
-        do
+        while (await TellNotedAsync(database, before) == RowsMax)
         {
-            told = await TellNotedAsync(database, before);
         }
-        while (told == RowsMax);
     }
 
     private async Task<int> TellNotedAsync(Database database, long before)

@@ -59,7 +59,7 @@ public sealed class CacheTiers : IAsyncDisposable
             return Of(await MongoStore.OpenAsync(options.Connection, options.CallTimeMax, time, logs.CreateLogger<MongoStore>()), telling);
         }
 
-        var own = await RedisConnection.OpenAsync(new RedisOptions { Connection = options.Connection, AcceptWeakDurability = true, CallTimeMax = options.CallTimeMax }, dataFolder, logs);
+        var own = await RedisConnection.OpenAsync(new RedisOptions { Connection = options.Connection, AcceptWeakDurability = true, CallTimeMax = options.CallTimeMax, CaFile = redis.CaFile }, dataFolder, logs);
         return Of(new RedisStore(own, ownsConnection: true), own);
 
         CacheTiers Of(ISharedStore? store, RedisConnection? by) => new(store, options.Connection.Length > 0 && store is not null, by, redis.IsEmbedded, heardAge, time);

@@ -15,6 +15,9 @@ public interface IModule
     /// <summary>Options classes of the module, by section name. Unknown keys in these sections stop the start.</summary>
     IReadOnlyDictionary<string, Type> Options { get; }
 
+    /// <summary>Tables of a module that may have a database of its own (section <c>Name:Sql</c> of the settings). None: its rows are in transactions with those of pools and orders, and stay in the main database.</summary>
+    IReadOnlyList<string> TablesApart { get; }
+
     /// <summary>Services that every role needs.</summary>
     void AddServices(IServiceCollection services);
 

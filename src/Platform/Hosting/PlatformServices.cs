@@ -11,14 +11,16 @@ using Sluice.Platform.WriteQueue;
 
 namespace Sluice.Platform.Hosting;
 
-/// <summary>Composes the building blocks. The options objects, the database and the Redis connection are opened before, so that a start that cannot work says so at once.</summary>
+/// <summary>Composes the building blocks. The options objects, the databases and the Redis connection are opened before, so that a start that cannot work says so at once.</summary>
 public static class PlatformServices
 {
-    public static void AddPlatform(this IServiceCollection services, NodeOptions node, Shards shards, RedisConnection redis, CacheTiers tiers, IReadOnlyList<Assembly> schemas)
+    /// <param name="schemas">What brings a shard's schema up to date; empty on a node that leaves that to others.</param>
+    public static void AddPlatform(this IServiceCollection services, NodeOptions node, NodeDatabases databases, Shards shards, RedisConnection redis, CacheTiers tiers, IReadOnlyList<Assembly> schemas)
     {
         services.AddSingleton(node);
+        services.AddSingleton(databases);
+        services.AddSingleton(databases.Main);
         services.AddSingleton(shards);
-        services.AddSingleton(shards.Home);
         if (shards.MapVersion > 0)
         {
             services.AddHostedService(provider => ActivatorUtilities.CreateInstance<ShardKeeper>(provider, schemas));
@@ -30,7 +32,7 @@ public static class PlatformServices
         services.AddSingleton(provider => new ClaimIds(node.NodeId, provider.GetRequiredService<TimeProvider>()));
 
         services.AddSingleton<TieredCache>();
-        services.AddSingleton<CacheChanges>();
+        services.AddSingleton(provider => ActivatorUtilities.CreateInstance<CacheChanges>(provider, databases.Homes));
         services.AddHostedService(provider => provider.GetRequiredService<CacheChanges>());
 
         services.AddSingleton<PoolMetrics>();
@@ -69,17 +71,34 @@ public static class PlatformServices
             provider.GetRequiredService<AdmissionOptions>(), provider.GetRequiredService<PoolsOptions>().WaitingClaimsMax, provider.GetRequiredService<TimeProvider>()));
     }
 
+    /// <summary>What a module asks for by its name, because it may have engines of its own: <c>[FromKeyedServices("Accounts")] Database</c>, <c>Idempotency</c>, <c>RateLimits</c>.</summary>
+    /// <param name="redis">The module's own, or null.</param>
+    public static void AddModuleEngines(this IServiceCollection services, IModule module, Database database, RedisConnection? redis)
+    {
+        services.AddKeyedSingleton(module.Name, database);
+        services.AddKeyedSingleton(module.Name, (provider, _) => new Idempotency(database, provider.GetRequiredService<TimeProvider>()));
+        services.AddKeyedSingleton(module.Name, (provider, _) => redis is null ? provider.GetRequiredService<RateLimits>() : ActivatorUtilities.CreateInstance<RateLimits>(provider, redis));
+    }
+
     /// <summary>Background work of the platform on nodes with the role api.</summary>
-    public static void AddPlatformApi(this IServiceCollection services)
+    public static void AddPlatformApi(this IServiceCollection services, NodeDatabases databases)
     {
         services.AddHostedService(provider => provider.GetRequiredService<TokenKeys>());
-        services.AddHostedService<KeepAcknowledged>();
-        services.AddHostedService(provider => provider.GetRequiredService<RedisAway>());
+        if (databases.IsHomeInMain)
+        {
+            services.AddHostedService<KeepAcknowledged>();
+            services.AddHostedService(provider => provider.GetRequiredService<RedisAway>());
+        }
     }
 
     /// <summary>Background work of the platform on nodes with the role worker.</summary>
-    public static void AddPlatformWorkers(this IServiceCollection services, WriteQueueOptions queue)
+    public static void AddPlatformWorkers(this IServiceCollection services, NodeDatabases databases, WriteQueueOptions queue)
     {
+        if (!databases.IsHomeInMain)
+        {
+            return;
+        }
+
         services.AddHostedService(provider => provider.GetRequiredService<PoolKeeper>());
         if (queue.Engine == QueueEngine.Redis)
         {

@@ -77,7 +77,7 @@ public sealed class Idempotency(Database database, TimeProvider time)
 }
 
 /// <summary>Keys of requests whose effect is in SQL.</summary>
-[Migration(1002)]
+[Migration(1002), InEveryDatabase]
 public sealed class M1002_Idempotency : Migration
 {
     public override void Up()
@@ -94,7 +94,7 @@ public sealed class M1002_Idempotency : Migration
 }
 
 /// <summary>By age, for the end of their time.</summary>
-[Migration(1010)]
+[Migration(1010), InEveryDatabase]
 public sealed class M1010_IdempotencyAge : Migration
 {
     public override void Up() => Create.Index("ix_idempotency_created").OnTable("idempotency").OnColumn("created_at").Ascending();

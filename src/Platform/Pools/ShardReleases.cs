@@ -12,7 +12,7 @@ public sealed record ShardRelease(long ClaimId, long PoolId, string UserId, long
 
 /// <summary>
 /// Brings releases home that were decided at a shard. A row of <c>releases</c> there is written by the transaction that decided it, and waits (<c>returned = 0</c>) until the pool's database has the release too.
-/// Home takes each claim once, by the claim's own state, so a kill between the two only repeats the asking.
+/// The main database takes each claim once, by the claim's own state, so a kill between the two only repeats the asking.
 /// </summary>
 public sealed class ShardReleases(Shards shards, Releases releases, TimeProvider time)
 {
@@ -39,9 +39,9 @@ public sealed class ShardReleases(Shards shards, Releases releases, TimeProvider
         }
     }
 
-    /// <summary>Releases at home what a shard has decided, the earliest first. Safe at any moment, any number of processes at once.</summary>
+    /// <summary>Releases in the main database what a shard has decided, the earliest first. Safe at any moment, any number of processes at once.</summary>
     /// <returns>How many were on their way.</returns>
-    /// <exception cref="DependencyUnavailableException">The shard or the home database is away: the next call goes on.</exception>
+    /// <exception cref="DependencyUnavailableException">The shard or the main database is away: the next call goes on.</exception>
     public async Task<int> TakeAsync(Shard shard)
     {
         var waiting = (await shard.Database.ReadAsync(connection => connection.QueryAsync<long>(
@@ -50,7 +50,7 @@ public sealed class ShardReleases(Shards shards, Releases releases, TimeProvider
         return waiting.Count;
     }
 
-    /// <summary>Releases these at home.</summary>
+    /// <summary>Releases these in the main database.</summary>
     /// <inheritdoc cref="TakeAsync(Shard)"/>
     public async Task TakeAsync(Shard shard, IReadOnlyList<long> claimIds)
     {
@@ -60,7 +60,7 @@ public sealed class ShardReleases(Shards shards, Releases releases, TimeProvider
         }
 
         // May run again, both: home passes over what it has released, and the mark says what is so.
-        await shards.Home.WriteAsync(transaction => releases.ReleaseAsync(transaction, claimIds), LostCommit.RunAgain);
+        await shards.Main.WriteAsync(transaction => releases.ReleaseAsync(transaction, claimIds), LostCommit.RunAgain);
         FaultPoints.Reach("shard.release-taken");
         await shard.Database.WriteAsync(
             transaction => transaction.Connection!.ExecuteAsync("UPDATE releases SET returned = 1 WHERE claim_id IN @claimIds", new { claimIds = SqlList.Of(claimIds) }, transaction), LostCommit.RunAgain);

@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
 using Sluice.Platform.Hosting;
 using StackExchange.Redis;
@@ -22,6 +23,9 @@ public sealed class RedisConnection : IAsyncDisposable
 
     /// <summary>True for the server in this process: it lives and dies with it, and nobody else claims there.</summary>
     public bool IsEmbedded => embedded is not null;
+
+    /// <summary>The authority of the servers' certificates, for connections beside this one; "" where the system knows it.</summary>
+    internal string CaFile => options.CaFile;
 
     /// <summary>One line for the start banner.</summary>
     public string Describe { get; private init; } = "";
@@ -50,11 +54,23 @@ public sealed class RedisConnection : IAsyncDisposable
         settings.TieBreaker = "";
         settings.ConfigurationChannel = "";
 
+        if (options.CaFile.Length > 0)
+        {
+            try
+            {
+                settings.TrustIssuer(options.CaFile);
+            }
+            catch (CryptographicException e)
+            {
+                throw new DependencyUnavailableException("redis", $"{options.CaFile} holds no certificate (Redis:CaFile).", e);
+            }
+        }
+
         // Only for CONFIG GET, with which the durability is checked.
         settings.AllowAdmin = true;
         try
         {
-            return new RedisConnection(options, embedded, await RedisRoutes.OpenAsync(settings, options, replicated, log))
+            var connection = new RedisConnection(options, embedded, await RedisRoutes.OpenAsync(settings, options, replicated, log))
             {
                 Describe = options.Form switch
                 {
@@ -64,6 +80,13 @@ public sealed class RedisConnection : IAsyncDisposable
                     RedisForm.OneServer => $"Redis at {string.Join(", ", settings.EndPoints)}",
                 },
             };
+            if (options.AcceptWeakDurability && embedded is null)
+            {
+                // Nothing has asked it anything yet.
+                await AnswersAsync(connection);
+            }
+
+            return connection;
         }
         catch
         {
@@ -255,6 +278,19 @@ public sealed class RedisConnection : IAsyncDisposable
             // Not an error of the script (those say more): a write in it failed because the log did.
             embedded.Fail(e.Message);
             throw new DependencyUnavailableException("redis", "the append-only file could not be written; is the disk full?", e);
+        }
+    }
+
+    private static async Task AnswersAsync(RedisConnection connection)
+    {
+        try
+        {
+            await connection.PingAsync();
+        }
+        catch
+        {
+            await connection.DisposeAsync();
+            throw;
         }
     }
 

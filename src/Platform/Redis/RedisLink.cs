@@ -1,3 +1,4 @@
+using System.Globalization;
 using Microsoft.Extensions.Logging;
 using Sluice.Platform.Hosting;
 using StackExchange.Redis;
@@ -45,8 +46,23 @@ internal sealed partial class RedisLink : IAsyncDisposable
             (settings.ConnectTimeout, settings.ConnectRetry) = (500, 1);
         }
 
-        return new RedisLink(await ConnectionMultiplexer.ConnectAsync(settings), named, log);
+        // What the driver writes down is the one place where a handshake or a log-in that failed is told for sure: by the time of the first call it may be trying again.
+        using var says = new StringWriter(CultureInfo.InvariantCulture);
+        var multiplexer = await ConnectionMultiplexer.ConnectAsync(settings, says);
+        if (!multiplexer.IsConnected && WhyRefused(says.ToString()) is { } why)
+        {
+            await multiplexer.DisposeAsync();
+            throw new DependencyUnavailableException("redis", $"{string.Join(", ", settings.EndPoints)}: {why}");
+        }
+
+        return new RedisLink(multiplexer, named, log);
     }
+
+    private static string? WhyRefused(string says) =>
+        says.Contains("WRONGPASS", StringComparison.Ordinal) || says.Contains("NOAUTH", StringComparison.Ordinal) ? "user or password is wrong."
+        : says.Split('\n').FirstOrDefault(line => line.Contains("certificate", StringComparison.Ordinal)) is { } line
+            ? $"its certificate is refused. An authority of your own is named in Redis:CaFile, and the name or address by which the server is reached must be in its certificate. ({line[(line.IndexOf('>', StringComparison.Ordinal) + 1)..].Trim()})"
+        : null;
 
     /// <summary>Runs one call and turns every failure of the server into <see cref="DependencyUnavailableException"/>.</summary>
     public async Task<T> GuardAsync<T>(Func<IDatabase, Task<T>> call)

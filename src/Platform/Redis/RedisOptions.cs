@@ -20,6 +20,12 @@ public sealed class RedisOptions
     /// </summary>
     [Required, RedisConnectionString] public string Connection { get; init; } = "embedded";
 
+    /// <summary>
+    /// File (PEM) with the certificate of the authority that signs the servers' certificates, where it is one of your own that the system does not know; empty = those that the system trusts. With <c>ssl=true</c> in
+    /// <see cref="Connection"/>; it holds for a Redis of the cache or of a module too. The name of the server must be in its certificate either way. The servers are not shown a certificate: <c>tls-auth-clients no</c>.
+    /// </summary>
+    [Required(AllowEmptyStrings = true)] public string CaFile { get; init; } = "";
+
     /// <summary>User of the Sentinels themselves, where they ask for one; empty = none.</summary>
     public string SentinelUser { get; init; } = "";
 
@@ -62,6 +68,16 @@ public sealed class RedisOptions
         if (replicated && IsEmbedded)
         {
             yield return "Pools:Durability: 'Replicated' needs a Redis server with replicas, and Redis:Connection is 'embedded'";
+        }
+
+        if (CaFile.Length > 0 && !File.Exists(CaFile))
+        {
+            yield return $"Redis:CaFile: there is no file {Path.GetFullPath(CaFile)}";
+        }
+
+        if (CaFile.Length > 0 && !IsEmbedded && !ConfigurationOptions.Parse(Connection).Ssl)
+        {
+            yield return "Redis:CaFile: Redis:Connection does not say ssl=true, so nothing would be encrypted";
         }
 
         if ((SentinelUser.Length > 0 || SentinelPassword.Length > 0) && Form != RedisForm.Sentinels)

@@ -49,6 +49,9 @@ internal interface ISqlEngine : IDisposable
     /// <summary>Keeps other nodes from migrating until it is disposed of.</summary>
     IDisposable TakeMigrationTurn();
 
+    /// <summary>Counts the tables of this database that are called <c>@table</c> and that its user may see: 0 or 1.</summary>
+    string TableQuery { get; }
+
     void AddRunner(IMigrationRunnerBuilder runner);
 
     /// <summary>After the migrations, in the same turn.</summary>

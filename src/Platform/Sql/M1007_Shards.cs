@@ -2,7 +2,7 @@ using FluentMigrator;
 
 namespace Sluice.Platform.Sql;
 
-/// <summary>The map of the shards, in the home database; and in each shard a row that says which one it is. Empty where there are none. docs/adr/0012.</summary>
+/// <summary>The map of the shards, in the main database; and in each shard a row that says which one it is. Empty where there are none. docs/adr/0012.</summary>
 [Migration(1007)]
 public sealed class M1007_Shards : Migration
 {

@@ -122,6 +122,8 @@ internal sealed class MySqlEngine : ISqlEngine
 
     public int WritersMax => options.WritersMax;
 
+    public string TableQuery => "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = @table";
+
     private string Place => string.Create(CultureInfo.InvariantCulture, $"{settings.Server}:{settings.Port}/{settings.Database}");
 
     /// <summary>The Galera cluster that the server belongs to, or "". Known once a connection was opened.</summary>

@@ -16,7 +16,7 @@ public sealed partial class ShardKeeper(Shards shards, IReadOnlyList<Assembly> a
 
     internal async Task RoundAsync()
     {
-        if (shards.IsOutdated || await ShardMap.ReadAsync(shards.Home) is not { } map)
+        if (shards.IsOutdated || await ShardMap.ReadAsync(shards.Main) is not { } map)
         {
             return;
         }

@@ -4,11 +4,11 @@ using Sluice.Platform.Hosting;
 
 namespace Sluice.Platform.Sql;
 
-/// <summary>Which bucket is at which shard: 256 rows in the home database, made by the first start and changed by <c>sluice spread</c> alone.</summary>
+/// <summary>Which bucket is at which shard: 256 rows in the main database, made by the first start and changed by <c>sluice spread</c> alone.</summary>
 /// <param name="Shop">Made by chance. Each shard has it too, so that nobody's database is taken for a shard of somebody else.</param>
 /// <param name="Version">Counts the changes, from 1.</param>
 /// <param name="IsMoving">Buckets are on their way between shards: no node may run.</param>
-/// <param name="ShardOf">For each bucket the number of its shard; -1: in the home database, before the first move is done.</param>
+/// <param name="ShardOf">For each bucket the number of its shard; -1: in the main database, before the first move is done.</param>
 internal sealed record ShardMap(string Shop, int ShardCount, long Version, bool IsMoving, IReadOnlyList<int> ShardOf)
 {
     /// <summary>The map, or null where there is none.</summary>
@@ -30,7 +30,7 @@ internal sealed record ShardMap(string Shop, int ShardCount, long Version, bool 
         return (await ReadAsync(home))!;
     }
 
-    /// <summary>A map in which all is in the home database, which is no shard (-1) yet: where the first move begins. No node starts with it.</summary>
+    /// <summary>A map in which all is in the main database, which is no shard (-1) yet: where the first move begins. No node starts with it.</summary>
     public static async Task<ShardMap> NewAsync(Database home)
     {
         // May run again: it finds the map.
@@ -46,7 +46,7 @@ internal sealed record ShardMap(string Shop, int ShardCount, long Version, bool 
         return (await ReadAsync(home))!;
     }
 
-    /// <summary>Whether there were claims before there were shards: their orders are in the home database.</summary>
+    /// <summary>Whether there were claims before there were shards: their orders are in the main database.</summary>
     public static async Task<bool> HasOrdersAsync(Database home) => await home.ReadAsync(connection => connection.QueryFirstOrDefaultAsync<long?>("SELECT id FROM claims LIMIT 1")) is not null;
 
     private static async Task SaveNewAsync(DbTransaction transaction, int shardCount, IReadOnlyList<int> shardOf, bool isMoving)
@@ -72,9 +72,9 @@ internal sealed record ShardMap(string Shop, int ShardCount, long Version, bool 
     /// <returns>What is wrong, or null.</returns>
     public async Task<string?> WhyNotAsync(Shard shard)
     {
-        if (!shard.IsHome && await ReadAsync(shard.Unchecked) is not null)
+        if (!shard.IsMain && await ReadAsync(shard.Unchecked) is not null)
         {
-            return $"Sql:Shards:{shard.Index} is the home database of a shop. If it is that of this one, write it there as it is written in Sql:Connection.";
+            return $"Sql:Shards:{shard.Index} is the main database of a shop. If it is that of this one, write it there as it is written in Sql:Connection.";
         }
 
         // May run again: it finds the name.

@@ -13,16 +13,16 @@ public sealed class ShardMove : IDisposable
     private readonly IReadOnlyList<Shard> named;
 
     private ShardMove(Database home, IReadOnlyList<Shard> named, IReadOnlyList<Shard> all, Shard[] from, Shard[] to, int shardCount, bool isFirst) =>
-        (Home, this.named, All, this.from, this.to, ShardCount, IsFirst) = (home, named, all, from, to, shardCount, isFirst);
+        (Main, this.named, All, this.from, this.to, ShardCount, IsFirst) = (home, named, all, from, to, shardCount, isFirst);
 
-    public Database Home { get; }
+    public Database Main { get; }
 
     /// <summary>Every database that has or gets orders.</summary>
     public IReadOnlyList<Shard> All { get; }
 
     public int ShardCount { get; }
 
-    /// <summary>There were no shards before: all orders are in the home database.</summary>
+    /// <summary>There were no shards before: all orders are in the main database.</summary>
     public bool IsFirst { get; }
 
     /// <summary>How many buckets go elsewhere.</summary>
@@ -62,21 +62,21 @@ public sealed class ShardMove : IDisposable
             }
         }
 
-        var homeShard = named.FirstOrDefault(shard => shard.IsHome) ?? new Shard(-1, home, isHome: true);
+        var homeShard = named.FirstOrDefault(shard => shard.IsMain) ?? new Shard(-1, home, isMain: true);
         Shard[] from = [.. identity.ShardOf.Select(index => index < 0 ? homeShard : named[index])];
         var to = Spread(from, [.. named.Take(shardCount)]);
         return new ShardMove(home, named, [.. named.Append(homeShard).Distinct()], from, to, shardCount, identity.ShardOf[0] < 0);
     }
 
     /// <summary>From now on no node starts, and one that goes by shards shuts them within a second, until <see cref="EndAsync"/>.</summary>
-    public Task BeginAsync() => Home.WriteAsync(ShardMap.BeginMovingAsync, LostCommit.RunAgain);
+    public Task BeginAsync() => Main.WriteAsync(ShardMap.BeginMovingAsync, LostCommit.RunAgain);
 
     /// <summary>Every row is where the new map says: it holds from this commit on.</summary>
-    public Task EndAsync() => Home.WriteAsync(transaction => ShardMap.EndMovingAsync(transaction, ShardCount, [.. to.Select(shard => shard.Index)]), LostCommit.RunAgain);
+    public Task EndAsync() => Main.WriteAsync(transaction => ShardMap.EndMovingAsync(transaction, ShardCount, [.. to.Select(shard => shard.Index)]), LostCommit.RunAgain);
 
     public void Dispose()
     {
-        foreach (var shard in named.Where(shard => !shard.IsHome))
+        foreach (var shard in named.Where(shard => !shard.IsMain))
         {
             shard.Unchecked.Dispose();
         }

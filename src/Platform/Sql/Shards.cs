@@ -6,7 +6,7 @@ using Sluice.Platform.Hosting;
 namespace Sluice.Platform.Sql;
 
 /// <summary>One of the databases over which the rows of users are spread.</summary>
-public sealed class Shard(int index, Database database, bool isHome)
+public sealed class Shard(int index, Database database, bool isMain)
 {
     private volatile string? whyNot;
 
@@ -14,7 +14,7 @@ public sealed class Shard(int index, Database database, bool isHome)
     public int Index => index;
 
     /// <summary>It is the database that has the pools and claims too: one transaction changes an order and its claim.</summary>
-    public bool IsHome => isHome;
+    public bool IsMain => isMain;
 
     /// <exception cref="DependencyUnavailableException">It was away when this node started, and nobody has had a look at it since.</exception>
     public Database Database => whyNot is { } says ? throw new DependencyUnavailableException($"sql shard {index}", says) : database;
@@ -29,8 +29,8 @@ public sealed class Shard(int index, Database database, bool isHome)
 }
 
 /// <summary>
-/// Says where the rows of a user are. The one place that decides it: by the user's bucket (<see cref="ClaimIds.Bucket"/>), which each id of a claim and of its order names, and by the map in the home database.
-/// Pools, claims and releases are at home whoever's they are; orders and payments are at the shard. Without <see cref="SqlOptions.Shards"/> there is one, the home database. docs/adr/0012.
+/// Says where the rows of a user are. The one place that decides it: by the user's bucket (<see cref="ClaimIds.Bucket"/>), which each id of a claim and of its order names, and by the map in the main database.
+/// Pools, claims and releases are in the main database whoever's they are; orders and payments are at the shard. Without <see cref="SqlOptions.Shards"/> there is one, the main database. docs/adr/0012.
 /// </summary>
 public sealed class Shards : IDisposable
 {
@@ -40,15 +40,15 @@ public sealed class Shards : IDisposable
     private volatile bool isOutdated;
 
     private Shards(Database home, IReadOnlyList<Shard> all, Shard[] ofBucket, long version) =>
-        (Home, All, this.ofBucket, Others, MapVersion) = (home, all, ofBucket, [.. all.Where(shard => !shard.IsHome)], version);
+        (Main, All, this.ofBucket, Others, MapVersion) = (home, all, ofBucket, [.. all.Where(shard => !shard.IsMain)], version);
 
     /// <summary>Where pools and claims are.</summary>
-    public Database Home { get; }
+    public Database Main { get; }
 
     /// <summary>Every database that has orders.</summary>
     public IReadOnlyList<Shard> All { get; }
 
-    /// <summary>Those of them that are not the home database; none without <see cref="SqlOptions.Shards"/>.</summary>
+    /// <summary>Those of them that are not the main database; none without <see cref="SqlOptions.Shards"/>.</summary>
     public IReadOnlyList<Shard> Others { get; }
 
     /// <summary>Of the map that this node goes by; 0 without shards.</summary>
@@ -68,14 +68,15 @@ public sealed class Shards : IDisposable
     /// <summary>Everything is in one database.</summary>
     public static Shards None(Database home)
     {
-        var only = new Shard(0, home, isHome: true);
+        var only = new Shard(0, home, isMain: true);
         return new Shards(home, [only], [.. Enumerable.Repeat(only, ClaimIds.BucketCount)], version: 0);
     }
 
     /// <summary>
     /// Reads the map, makes it at the first start, and brings each shard's schema up to date. A shard that is away does not keep the node from starting: it is shut until <see cref="ShardKeeper"/> has had a look at it.
     /// </summary>
-    /// <exception cref="DependencyUnavailableException">The home database is away; or what the settings name is not over what the rows are spread.</exception>
+    /// <param name="assemblies">What brings the schema; empty on a node that leaves that to others.</param>
+    /// <exception cref="DependencyUnavailableException">The main database is away; or what the settings name is not over what the rows are spread.</exception>
     public static async Task<Shards> OpenAsync(SqlOptions options, string dataFolder, Database home, Assembly[] assemblies, ILogger<ShardKeeper> log)
     {
         var map = await ShardMap.ReadAsync(home);
@@ -96,6 +97,11 @@ public sealed class Shards : IDisposable
                 $"the orders of this shop are spread over {map.ShardCount} shards, and Sql:Shards names {count}. Name those {map.ShardCount}; to have another number, stop every node and run 'sluice spread' (docs/shards.md).");
         }
 
+        if (map is null && assemblies.Length == 0)
+        {
+            throw Refuse("nothing is spread yet over what Sql:Shards names: start a node first that runs FlashSales, Orders or Stocks.");
+        }
+
         if (map is null && await ShardMap.HasOrdersAsync(home))
         {
             throw Refuse($"this shop has orders in one database, and Sql:Shards names {count}. Stop every node and run 'sluice spread' to spread them (docs/shards.md).");
@@ -105,7 +111,7 @@ public sealed class Shards : IDisposable
         if (map is null)
         {
             // Before it is decided for good what is where, all of them are there.
-            foreach (var shard in all.Where(shard => !shard.IsHome))
+            foreach (var shard in all.Where(shard => !shard.IsMain))
             {
                 Migrate(shard, assemblies);
             }
@@ -122,7 +128,7 @@ public sealed class Shards : IDisposable
                     throw Refuse(wrong);
                 }
             }
-            catch (DependencyUnavailableException e) when (!shard.IsHome && e.Dependency != WrongShard)
+            catch (DependencyUnavailableException e) when (!shard.IsMain && e.Dependency != WrongShard)
             {
                 shard.Shut(e.Message);
                 ShardKeeper.LogAway(log, shard.Index, e.Message);
@@ -137,7 +143,7 @@ public sealed class Shards : IDisposable
     /// <exception cref="DependencyUnavailableException">It is away.</exception>
     internal static async Task<string?> PrepareAsync(Shard shard, ShardMap map, Assembly[] assemblies)
     {
-        if (!shard.IsHome)
+        if (!shard.IsMain && assemblies.Length > 0)
         {
             Migrate(shard, assemblies);
         }
@@ -145,14 +151,14 @@ public sealed class Shards : IDisposable
         return await map.WhyNotAsync(shard);
     }
 
-    private static void Migrate(Shard shard, Assembly[] assemblies) => Migrations.Run(shard.Unchecked, [Migrations.OfShard], assemblies);
+    private static void Migrate(Shard shard, Assembly[] assemblies) => Migrations.Run(shard.Unchecked, Migrations.StepsOf(assemblies), Migrations.OfShard);
 
-    /// <summary>The databases that the settings name; the home database is itself among them.</summary>
+    /// <summary>The databases that the settings name; the main database is itself among them.</summary>
     internal static IReadOnlyList<Shard> Name(SqlOptions options, string dataFolder, Database home) =>
     [
         .. options.Shards.Select((connection, index) => PlaceOf(connection) == PlaceOf(options.Connection)
-            ? new Shard(index, home, isHome: true)
-            : new Shard(index, new Database(options with { Connection = connection, Readers = [], Shards = [] }, dataFolder, $"sql shard {index}", rests: true), isHome: false)),
+            ? new Shard(index, home, isMain: true)
+            : new Shard(index, new Database(options with { Connection = connection, Readers = [], Shards = [] }, dataFolder, $"sql shard {index}", rests: true), isMain: false)),
     ];
 
     /// <summary>For an operator: nothing, or how many there are.</summary>

@@ -25,6 +25,8 @@ internal sealed class SqliteEngine : ISqlEngine
 
     public int WritersMax => 1;
 
+    public string TableQuery => "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = @table";
+
     private static string SqliteVersion => SQLitePCL.raw.sqlite3_libversion().utf8_to_string();
 
     public async Task<DbConnection> OpenAsync(bool writes)

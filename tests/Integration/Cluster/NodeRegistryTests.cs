@@ -15,7 +15,7 @@ public sealed class NodeRegistryTests
         await using var server = await RedisServer.StartAsync();
         await using var redis = await OpenAsync(server);
         var registry = new NodeRegistry(redis, new NodesOptions());
-        var node = Node(7, "127.0.0.1:1", "life-1") with { Name = "api-1", Version = "1.2" };
+        var node = Node(7, "127.0.0.1:1", "life-1") with { Name = "api-1", Version = "1.2", Modules = "Accounts" };
         Assert.Null(await registry.AnnounceAsync(node));
         Assert.Null(await registry.AnnounceAsync(node with { State = NodeState.Draining }));
         var listed = Assert.Single(await registry.ListAsync());

@@ -20,7 +20,7 @@ internal sealed class CacheNode : IAsyncDisposable
     {
         (this.redis, this.tiers, Database) = (redis, tiers, database);
         Cache = new TieredCache(tiers, options, TimeProvider.System);
-        Changes = new CacheChanges(Shards.None(database), tiers, Cache, TimeProvider.System, NullLogger<CacheChanges>.Instance);
+        Changes = new CacheChanges(Shards.None(database), [database], tiers, Cache, TimeProvider.System, NullLogger<CacheChanges>.Instance);
     }
 
     public Database Database { get; }

@@ -253,7 +253,7 @@ public sealed partial class DeployTests
     {
         try
         {
-            Host.Settings.Load(Node.Sections, environment.Select(pair => new KeyValuePair<string, string?>(pair.Key["SLUICE__".Length..].Replace("__", ":", StringComparison.Ordinal), pair.Value)));
+            Node.Load(environment.Select(pair => new KeyValuePair<string, string?>(pair.Key["SLUICE__".Length..].Replace("__", ":", StringComparison.Ordinal), pair.Value)));
         }
         catch (SettingsException e)
         {

@@ -125,7 +125,7 @@ public sealed class QueryPlanTests(ITestOutputHelper output)
 
     private static async Task<Node> StartAsync(TempFolder folder, string connection)
     {
-        var node = await Node.OpenAsync(Settings.Load(Node.Sections, new Dictionary<string, string?>
+        var node = await Node.OpenAsync(Node.Load(new Dictionary<string, string?>
         {
             ["Data"] = folder.Path, ["Urls"] = "http://127.0.0.1:0", ["Sql:Connection"] = connection, ["Orders:TestPayments"] = "true", ["Orders:ExpiryRound"] = "00:00:00.2",
         }));

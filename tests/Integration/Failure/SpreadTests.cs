@@ -47,7 +47,7 @@ public sealed class SpreadTests(Engines engines)
         await RefusedAsync(2, "spread over 3 shards, and Sql:Shards names 2");
         await AssertSameAsync(3);
 
-        // All of it back into the home database.
+        // All of it back into the main database.
         await SpreadAsync(3, "--to", "1");
         await AssertSameAsync(1);
         Assert.Equal([Orders], await ShardedShop.QueryAsync<long>(home, "SELECT COUNT(*) FROM orders"));
@@ -105,15 +105,24 @@ public sealed class SpreadTests(Engines engines)
         // One that is not there: nothing is decided at the first start, and what there is then may be named otherwise.
         await RefusedAsync(Options(2) with { Shards = [shards[1], shards[0] + "_missing"] }, "Unknown database");
 
+        // A node of modules that have their own databases makes no map and brings no shard up to date. It goes by what others made.
+        var refused = await Assert.ThrowsAsync<DependencyUnavailableException>(() => Shards.OpenAsync(Options(2), "", database, [], NullLogger<ShardKeeper>.Instance));
+        Assert.Contains("start a node first", refused.Message, StringComparison.Ordinal);
+
         // At the first start; and again, by two nodes at once.
         await OpenAsync(Options(2));
+        using (var guest = await Shards.OpenAsync(Options(2), "", database, [], NullLogger<ShardKeeper>.Instance))
+        {
+            Assert.All(guest.All, shard => Assert.True(shard.IsOpen));
+        }
+
         await Task.WhenAll(OpenAsync(Options(2)), OpenAsync(Options(2)));
         Assert.Equal([(0L, 128L), (1L, 128L)], await ShardedShop.QueryAsync<(long, long)>(home, "SELECT shard, COUNT(*) FROM shard_buckets GROUP BY shard ORDER BY shard"));
         await RefusedAsync(Options(0), "spread over 2 shards, and Sql:Shards names 0");
         await RefusedAsync(Options(3), "spread over 2 shards, and Sql:Shards names 3");
         await RefusedAsync(Options(2) with { Shards = [shards[1], shards[0]] }, "Sql:Shards:0 is shard 1 of this shop");
         await RefusedAsync(Options(2) with { Shards = [shards[0], shards[0]] }, "Sql:Shards:1 is shard 0 of this shop");
-        await RefusedAsync(Options(2) with { Shards = [shards[0], home.Replace("127.0.0.1", "localhost", StringComparison.Ordinal)] }, "Sql:Shards:1 is the home database of a shop");
+        await RefusedAsync(Options(2) with { Shards = [shards[0], home.Replace("127.0.0.1", "localhost", StringComparison.Ordinal)] }, "Sql:Shards:1 is the main database of a shop");
 
         // Another shop's.
         var otherHome = await mariaDb.NewDatabaseAsync();

@@ -38,7 +38,7 @@ public sealed class MariaDbServer : IAsyncDisposable
             Assert.True(await install.WaitAsync(TimeSpan.FromMinutes(2)) == 0, install.Output);
             await File.WriteAllTextAsync(
                 server.folder.File("users.sql"),
-                $"CREATE USER IF NOT EXISTS 'sluice'@'%' IDENTIFIED BY '{Password}';\nGRANT ALL ON *.* TO 'sluice'@'%';\n");
+                $"CREATE USER IF NOT EXISTS 'sluice'@'%' IDENTIFIED BY '{Password}';\nGRANT ALL ON *.* TO 'sluice'@'%' WITH GRANT OPTION;\n");
             await server.BeginAsync();
             return server;
         }

@@ -6,7 +6,7 @@ using Sluice.Tests.Integration.Contract;
 
 namespace Sluice.Tests.Integration.Servers;
 
-/// <summary>Databases of one shop on two real servers: the home database on one that others share, a shard on one of its own that a test may kill. New databases for each test.</summary>
+/// <summary>Databases of one shop on two real servers: the main database on one that others share, a shard on one of its own that a test may kill. New databases for each test.</summary>
 public sealed class ShardServers(Engines engines) : IAsyncLifetime
 {
     public MariaDbServer Home { get; private set; } = null!;
@@ -20,7 +20,7 @@ public sealed class ShardServers(Engines engines) : IAsyncLifetime
         Other = await MariaDbServer.StartAsync();
     }
 
-    /// <summary>A shop whose shard 0 is its home database, or a database beside it, and whose shard 1 is on the other server.</summary>
+    /// <summary>A shop whose shard 0 is its main database, or a database beside it, and whose shard 1 is on the other server.</summary>
     public async Task<ShardedShop> NewShopAsync(bool homeIsShard = true)
     {
         var home = await Home.NewDatabaseAsync();

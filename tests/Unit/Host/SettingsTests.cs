@@ -163,6 +163,51 @@ public sealed class SettingsTests
     public void Contradictions_OfRedisSettings_AreSaid(string connection, string password, bool replicated, string? says) =>
         Assert.Equal(says, new RedisOptions { Connection = connection, SentinelPassword = password }.Contradictions(replicated).SingleOrDefault());
 
+    [Theory]
+    [InlineData("Orders:Sql:Connection", "Orders:Sql:Connection: the tables of Orders are in transactions with those of the pools, and stay with them in the database of Sql:Connection")]
+    [InlineData("flashsales:sql:Readers:0", "flashsales:sql:Readers:0: the tables of FlashSales are in transactions with those of the pools, and stay with them in the database of Sql:Connection")]
+    [InlineData("Stocks:Redis:Connection", "Stocks:Redis:Connection: Stocks keeps nothing in Redis but its pools, which are in the Redis of Redis:Connection; the cache has Cache:Connection")]
+    [InlineData("Catalog:Redis:Connection", "Catalog:Redis:Connection: Catalog keeps nothing in Redis but what is cached; the cache has Cache:Connection")]
+    [InlineData("Catalog:Sql:Connection", "Catalog:Sql:Connection: '…' is out of bounds; leave it empty, or write Server=…;Port=…;User ID=…;Password=…;Database=…")]
+    [InlineData("Catalog:Sql:Readers:0", "Catalog:Sql:Readers: '…' is out of bounds; write Server=…;Port=…;User ID=…;Password=…;Database=… into each, 16 at most")]
+    [InlineData("Accounts:Redis:Connection", "Accounts:Redis:Connection: '…' is out of bounds; leave it empty, or write host:port,… as in Redis:Connection")]
+    public void Load_AnEngineOfAModule_IsTakenWhereItMayHaveOne(string key, string says) =>
+        Assert.Equal(says, Assert.Single(Assert.Throws<SettingsException>(() => Node.Load([KeyValuePair.Create<string, string?>(key, "embedded")])).Wrong));
+
+    [Fact]
+    public void Load_TheDatabaseOfAModule_IsTakenAndNotShown()
+    {
+        var settings = Node.Load([new("Accounts:Sql:Connection", "Server=db;User ID=a;Password=hunter2;Database=people"), new("Accounts:Sql:Readers:0", "Server=other;User ID=a;Password=hunter2;Database=people")]);
+        Assert.Equal((1, false), (Node.OwnSql(settings)["Accounts"].Readers.Count, Node.OwnSql(settings)["Catalog"].Connection.Length > 0));
+        Assert.Equal(["Accounts:Sql:Connection = …", "Accounts:Sql:Readers = …"], settings.NotDefault);
+        Assert.Single(new ModuleSqlOptions { StartEmpty = true }.Contradictions("Accounts"));
+        Assert.Empty(Node.OwnSql(settings)["Accounts"].Contradictions("Accounts"));
+    }
+
+    [Fact]
+    public void LimitsAndTimes_OfAModulesDatabase_AreThoseOfTheMainOne()
+    {
+        var main = new SqlOptions();
+        List<System.Reflection.PropertyInfo> limits = [.. typeof(SqlOptions).GetProperties().Where(property => property.CanWrite && property.Name is not ("Connection" or "Readers" or "Shards"))];
+        foreach (var limit in limits)
+        {
+            limit.SetValue(main, limit.GetValue(main) switch { TimeSpan time => time * 2, int number => number + 1, bool flag => !flag, var other => throw new InvalidOperationException($"{limit.Name} is {other}.") });
+        }
+
+        var own = new ModuleSqlOptions { Connection = "here", Readers = ["there"] }.Over(main);
+        Assert.All(limits, limit => Assert.Equal(limit.GetValue(main), limit.GetValue(own)));
+        Assert.Equal(("here", "there"), (own.Connection, own.Readers.Single()));
+    }
+
+    [Fact]
+    public void Contradictions_OfAnAuthority_AreSaid()
+    {
+        var file = typeof(SettingsTests).Assembly.Location;
+        Assert.Contains("does not say ssl=true", Assert.Single(new RedisOptions { Connection = "shop:6379", CaFile = file }.Contradictions(replicated: false)), StringComparison.Ordinal);
+        Assert.Contains("there is no file", Assert.Single(new RedisOptions { Connection = "shop:6379,ssl=true", CaFile = file + ".other" }.Contradictions(replicated: false)), StringComparison.Ordinal);
+        Assert.Empty(new RedisOptions { Connection = "shop:6379,ssl=true", CaFile = file }.Contradictions(replicated: false));
+    }
+
     [Fact]
     public void Load_APassword_IsNotShown() => Assert.Equal("Redis:SentinelPassword = …", Assert.Single(Load(("Redis:SentinelPassword", "hunter2")).NotDefault));
 

@@ -2,6 +2,7 @@ using System.Text;
 using System.Text.RegularExpressions;
 using System.Xml.Linq;
 using Microsoft.CodeAnalysis;
+using Sluice.Host;
 
 namespace Sluice.Tests.Unit.House;
 
@@ -31,11 +32,13 @@ public sealed partial class SettingsPageTests
             .OrderBy(type => type.Name != "NodeOptions").ThenBy(type => type.Name, StringComparer.Ordinal);
         foreach (var type in classes)
         {
-            var section = type.Name == "NodeOptions" ? "" : type.Name[..^"Options".Length];
-            page.Append(section.Length == 0 ? "\n## The node\n" : $"\n## {section}\n").Append("| setting | default | allowed | |\n|---|---|---|---|\n");
+            // A class may be of several sections: one for each module that has such settings.
+            var sections = Node.Sections.Where(section => section.Value.Name == type.Name).Select(section => section.Key).Order(StringComparer.Ordinal).ToList();
+            Assert.True(sections.Count > 0, $"{type.Name} is of no section.");
+            page.Append(sections is [""] ? "\n## The node\n" : $"\n## {string.Join(", ", sections)}\n").Append("| setting | default | allowed | |\n|---|---|---|---|\n");
             foreach (var property in type.GetMembers().OfType<IPropertySymbol>().Where(property => property.DeclaredAccessibility == Accessibility.Public))
             {
-                page.Append($"| `{(section.Length == 0 ? "" : section + ":")}{property.Name}` | {Default(property)} | {Allowed(property)} | {Explained(property)} |\n");
+                page.Append($"| {string.Join(", ", sections.Select(section => $"`{(section.Length == 0 ? "" : section + ":")}{property.Name}`"))} | {Default(property)} | {Allowed(property)} | {Explained(property)} |\n");
             }
         }
 

@@ -32,6 +32,18 @@ public sealed class UpstreamFileTests
         Assert.Equal([1, 2], chosen.Select(node => node.NodeId).Order());
     }
 
+    [Theory]
+    [InlineData("all", "1,2,3")]
+    [InlineData("Accounts", "1,2")]
+    [InlineData("catalog, accounts", "1,2")]
+    [InlineData("Orders", "1,3")]
+    [InlineData("Orders,Accounts", "1")]
+    public void NginxOfSomeModules_SendsToNodesThatRunThemAll(string modules, string chosen)
+    {
+        NodeAnnouncement[] nodes = [Node(1).Node, Node(2).Node with { Modules = "Accounts,Catalog" }, Node(3).Node with { Modules = "FlashSales, Orders,Stocks" }];
+        Assert.Equal(chosen, string.Join(',', nodes.Where(node => UpstreamFile.IsFor(node, new NginxOptions { Modules = modules })).Select(node => node.NodeId)));
+    }
+
     [Fact]
     public void Of_TheSameNodesInAnyOrder_IsTheSameFile()
     {

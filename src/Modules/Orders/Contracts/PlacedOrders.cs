@@ -28,7 +28,7 @@ public sealed class PlacedOrders(Shards shards, CacheChanges changes, TimeProvid
             return;
         }
 
-        var places = claims.ToLookup(claim => shards.Of(claim.Id).IsHome);
+        var places = claims.ToLookup(claim => shards.Of(claim.Id).IsMain);
         await InsertAsync(insertOrders, transaction, terms, [.. places[true]]);
         await InsertAsync(insertWaiting, transaction, terms, [.. places[false]]);
     }

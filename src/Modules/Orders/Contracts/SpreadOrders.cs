@@ -18,23 +18,23 @@ public sealed class SpreadOrders(ShardMove move)
 
     private static readonly string[] Columns = ["id", "sale_id", "user_id", "sku", "title", "units", "price_cents", "currency", "state", "created_at", "pay_by", "paid_at"];
 
-    private readonly BatchInsert insertAtHome = new("orders", Columns), insertAtShard = new("orders", [.. Columns, "kind"]);
+    private readonly BatchInsert insertAtMain = new("orders", Columns), insertAtShard = new("orders", [.. Columns, "kind"]);
     private readonly BatchInsert insertReleases = new("releases", "claim_id", "pool_id", "user_id", "units", "returned", "released_at");
 
     /// <summary>Why nothing may be moved now, or null.</summary>
     public async Task<string?> WhyNotAsync()
     {
         const string Wait = "Start the shop as it was, wait until 'sluice audit' says that all holds, and stop it again.";
-        if (await move.Home.ReadAsync(connection => connection.QuerySingleAsync<long>("SELECT COUNT(*) FROM order_outbox")) is > 0 and var waiting)
+        if (await move.Main.ReadAsync(connection => connection.QuerySingleAsync<long>("SELECT COUNT(*) FROM order_outbox")) is > 0 and var waiting)
         {
             return $"{waiting} orders are still on the way to their shard. {Wait}";
         }
 
-        foreach (var shard in move.All.Where(shard => !shard.IsHome))
+        foreach (var shard in move.All.Where(shard => !shard.IsMain))
         {
             if (await shard.Database.ReadAsync(connection => connection.QuerySingleAsync<long>("SELECT COUNT(*) FROM releases WHERE returned = 0")) is > 0 and var releases)
             {
-                return $"{releases} releases of shard {shard.Index} are still on the way to the home database. {Wait}";
+                return $"{releases} releases of shard {shard.Index} are still on the way to the main database. {Wait}";
             }
         }
 
@@ -109,7 +109,7 @@ public sealed class SpreadOrders(ShardMove move)
             async transaction =>
             {
                 await DeleteAsync(transaction, to, ids);
-                await (to.IsHome ? insertAtHome : insertAtShard).RunAsync(transaction, orders.Count, (row, column) => column switch
+                await (to.IsMain ? insertAtMain : insertAtShard).RunAsync(transaction, orders.Count, (row, column) => column switch
                 {
                     0 => orders[row].Id,
                     1 => orders[row].SaleId,
@@ -127,9 +127,9 @@ public sealed class SpreadOrders(ShardMove move)
                 });
                 await transaction.Connection!.ExecuteAsync(
                     "INSERT INTO payments (payment_id, order_id, amount_cents, currency, outcome, received_at) VALUES (@PaymentId, @OrderId, @AmountCents, @Currency, @Outcome, @ReceivedAt)", payments, transaction);
-                if (!to.IsHome)
+                if (!to.IsMain)
                 {
-                    // Home has its own. Here they only say when it was: home knows of all of them.
+                    // The main database has its own. Here they only say when it was: it knows of all of them.
                     await insertReleases.RunAsync(transaction, releases.Count, (row, column) => column switch
                     {
                         0 => releases[row].ClaimId,
@@ -145,7 +145,7 @@ public sealed class SpreadOrders(ShardMove move)
     }
 
     // Which order each payment is of, as home knows it of every payment that comes in once there are shards.
-    private Task<int> NumberPaymentsAsync(List<Order> orders) => move.Home.WriteAsync(
+    private Task<int> NumberPaymentsAsync(List<Order> orders) => move.Main.WriteAsync(
         transaction => transaction.Connection!.ExecuteAsync(
             "INSERT INTO payment_ids (payment_id, order_id) SELECT p.payment_id, p.order_id FROM payments p WHERE p.order_id IN @ids AND NOT EXISTS (SELECT 1 FROM payment_ids k WHERE k.payment_id = p.payment_id)",
             new { ids = SqlList.Of(orders.Select(order => order.Id)) },
@@ -198,7 +198,7 @@ public sealed class SpreadOrders(ShardMove move)
         var connection = transaction.Connection!;
         await connection.ExecuteAsync("DELETE FROM payments WHERE order_id IN @ids", new { ids }, transaction);
         await connection.ExecuteAsync("DELETE FROM orders WHERE id IN @ids", new { ids }, transaction);
-        if (!shard.IsHome)
+        if (!shard.IsMain)
         {
             await connection.ExecuteAsync("DELETE FROM releases WHERE claim_id IN @ids", new { ids }, transaction);
         }

@@ -3,7 +3,7 @@ using FluentMigrator;
 namespace Sluice.Modules.Orders.Sql;
 
 /// <summary>
-/// Where orders wait for the way to their shard, and which order a payment is of, in the home database; both empty where there are no shards. The bucket of an order's user, computed from the order's id and stored nowhere:
+/// Where orders wait for the way to their shard, and which order a payment is of, in the main database; both empty where there are no shards. The bucket of an order's user, computed from the order's id and stored nowhere:
 /// for statements, and for an engine that is to spread the rows by it. docs/adr/0012.
 /// </summary>
 [Migration(2002)]

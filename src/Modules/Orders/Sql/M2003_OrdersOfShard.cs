@@ -3,7 +3,7 @@ using Sluice.Platform.Sql;
 
 namespace Sluice.Modules.Orders.Sql;
 
-/// <summary>What orders need where there are no pools and no claims beside them: what they were bought in, and an index in which a user's are found. Only in shards other than the home database.</summary>
+/// <summary>What orders need where there are no pools and no claims beside them: what they were bought in, and an index in which a user's are found. Only in shards other than the main database.</summary>
 [Migration(2003)]
 [Tags(Migrations.OfShard)]
 public sealed class M2003_OrdersOfShard : Migration

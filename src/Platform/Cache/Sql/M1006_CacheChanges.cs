@@ -1,9 +1,10 @@
 using FluentMigrator;
+using Sluice.Platform.Sql;
 
 namespace Sluice.Platform.Cache.Sql;
 
 /// <summary>Changes that caches are to be told of; a row lives for about half a second.</summary>
-[Migration(1006)]
+[Migration(1006), InEveryDatabase]
 public sealed class M1006_CacheChanges : Migration
 {
     public override void Up() => Create.Table("cache_changes")
