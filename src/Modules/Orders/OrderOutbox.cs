@@ -1,4 +1,3 @@
-using System.Data.Common;
 using Dapper;
 using Sluice.Platform.Hosting;
 using Sluice.Platform.Sql;
@@ -12,9 +11,6 @@ namespace Sluice.Modules.Orders;
 internal sealed class OrderOutbox(Shards shards)
 {
     private const int PerRoundMax = 500;
-
-    private readonly BatchInsert insertOrders = new(
-        "orders", "id", "sale_id", "user_id", "sku", "title", "units", "price_cents", "currency", "state", "created_at", "pay_by", "kind");
 
     /// <summary>An order that has not gone its way yet, or null.</summary>
     public Task<Order?> FindAsync(long orderId) => shards.Main.ReadAsync(connection =>
@@ -44,25 +40,9 @@ internal sealed class OrderOutbox(Shards shards)
         }
 
         // May run again, both: an order that is there is passed over, and one that is gone is gone.
-        await shard.Database.WriteAsync(transaction => InsertAsync(transaction, orders), LostCommit.RunAgain);
+        await shard.Database.WriteAsync(transaction => OrderRows.InsertAsync(transaction, shard, orders), LostCommit.RunAgain);
         FaultPoints.Reach("shard.copied");
         await shards.Main.WriteAsync(
             transaction => transaction.Connection!.ExecuteAsync("DELETE FROM order_outbox WHERE id IN @ids", new { ids = SqlList.Of(orders.Select(order => order.Id)) }, transaction), LostCommit.RunAgain);
     }
-
-    private Task<HashSet<long>> InsertAsync(DbTransaction transaction, List<Order> orders) => insertOrders.RunAsync(transaction, orders.Count, (row, column) => column switch
-    {
-        0 => orders[row].Id,
-        1 => orders[row].SaleId,
-        2 => orders[row].UserId,
-        3 => orders[row].Sku,
-        4 => orders[row].Title,
-        5 => orders[row].Units,
-        6 => orders[row].PriceCents,
-        7 => orders[row].Currency,
-        8 => (int)OrderState.Pending,
-        9 => orders[row].CreatedAt,
-        10 => orders[row].PayBy,
-        _ => orders[row].Kind,
-    });
 }

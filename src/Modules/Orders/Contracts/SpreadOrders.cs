@@ -16,9 +16,6 @@ public sealed class SpreadOrders(ShardMove move)
 
     private const string Payments = "payment_id AS PaymentId, order_id AS OrderId, amount_cents AS AmountCents, currency AS Currency, outcome AS Outcome, received_at AS ReceivedAt";
 
-    private static readonly string[] Columns = ["id", "sale_id", "user_id", "sku", "title", "units", "price_cents", "currency", "state", "created_at", "pay_by", "paid_at"];
-
-    private readonly BatchInsert insertAtMain = new("orders", Columns), insertAtShard = new("orders", [.. Columns, "kind"]);
     private readonly BatchInsert insertReleases = new("releases", "claim_id", "pool_id", "user_id", "units", "returned", "released_at");
 
     /// <summary>Why nothing may be moved now, or null.</summary>
@@ -109,22 +106,7 @@ public sealed class SpreadOrders(ShardMove move)
             async transaction =>
             {
                 await DeleteAsync(transaction, to, ids);
-                await (to.IsMain ? insertAtMain : insertAtShard).RunAsync(transaction, orders.Count, (row, column) => column switch
-                {
-                    0 => orders[row].Id,
-                    1 => orders[row].SaleId,
-                    2 => orders[row].UserId,
-                    3 => orders[row].Sku,
-                    4 => orders[row].Title,
-                    5 => orders[row].Units,
-                    6 => orders[row].PriceCents,
-                    7 => orders[row].Currency,
-                    8 => (int)orders[row].State,
-                    9 => orders[row].CreatedAt,
-                    10 => orders[row].PayBy,
-                    11 => orders[row].PaidAt,
-                    _ => orders[row].Kind,
-                });
+                await OrderRows.InsertAsync(transaction, to, orders);
                 await transaction.Connection!.ExecuteAsync(
                     "INSERT INTO payments (payment_id, order_id, amount_cents, currency, outcome, received_at) VALUES (@PaymentId, @OrderId, @AmountCents, @Currency, @Outcome, @ReceivedAt)", payments, transaction);
                 if (!to.IsMain)
