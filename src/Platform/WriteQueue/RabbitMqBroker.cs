@@ -147,6 +147,10 @@ internal sealed class RabbitMqBroker(WriteQueueOptions options, string topic) : 
 
             return link = await ConnectAsync();
         }
+        catch (OperationCanceledException e)
+        {
+            throw Unavailable($"connected, but the queue {queue} does not answer: the server is busy, or the queue has no leader.", e);
+        }
         catch (Exception e) when (IsAway(e))
         {
             throw Unavailable(e.InnerException?.Message ?? e.Message, e);
@@ -168,7 +172,7 @@ internal sealed class RabbitMqBroker(WriteQueueOptions options, string topic) : 
 
         // A try that takes too long is ended, not left alone: it would subscribe later, and messages would go to a reader that nobody asks any more.
         using var soon = new CancellationTokenSource(OpenTimeMax);
-        var connection = await factory.CreateConnectionAsync(addresses.Select(uri => new AmqpTcpEndpoint(uri)), soon.Token);
+        var connection = await ReachAsync(factory, addresses, soon.Token);
         try
         {
             var publisher = await connection.CreateChannelAsync(new CreateChannelOptions(publisherConfirmationsEnabled: true, publisherConfirmationTrackingEnabled: true), soon.Token);
@@ -187,6 +191,18 @@ internal sealed class RabbitMqBroker(WriteQueueOptions options, string topic) : 
         {
             await Link.CloseAsync(connection);
             throw;
+        }
+    }
+
+    private static async Task<IConnection> ReachAsync(ConnectionFactory factory, IReadOnlyList<Uri> addresses, CancellationToken soon)
+    {
+        try
+        {
+            return await factory.CreateConnectionAsync(addresses.Select(uri => new AmqpTcpEndpoint(uri)), soon);
+        }
+        catch (OperationCanceledException e)
+        {
+            throw new TimeoutException("the server does not answer.", e);
         }
     }
 

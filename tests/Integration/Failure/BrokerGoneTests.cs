@@ -18,6 +18,7 @@ public sealed class BrokerGoneTests(ITestOutputHelper output)
         await using var server = await SluiceServer.StartAsync([
             .. Drills.NoRateLimit, .. Engines.QueueSettings(new() { Engine = QueueEngine.RabbitMq, Connection = rabbit.Connection, Name = "drill" }), $"Redis:Connection={redis.Connection}", "WriteQueue:InFlightMax=250", "WriteQueue:BatchRowsMax=50"]);
         var buyers = await Rush.BuyersAsync(server, BuyerCount);
+        await Eventually.TrueAsync(() => rabbit.KeepsAsync("drill.flash-sale", "drill.stock"), "RabbitMQ has written down its queues");
         foreach (var loses in new[] { false, true })
         {
             var random = new Random(HashCode.Combine(Drills.Seed, loses));

@@ -16,6 +16,9 @@ internal sealed class Rush : IDisposable
 {
     private const int AtOnce = 300, TriesMax = 600;
 
+    // What nginx says of itself (deploy/nginx/sluice.conf).
+    private const string NoNode = "No node of this shop could answer.";
+
     // Not a wait for something: only a bound on how hard a crowd without an answer hammers.
     private static readonly TimeSpan ComeBack = TimeSpan.FromMilliseconds(100);
 
@@ -62,7 +65,7 @@ internal sealed class Rush : IDisposable
     {
         while (!stop.IsCancellationRequested && await AskAsync(buyers[Interlocked.Increment(ref next) % buyers.Count]) is not Said.Nothing and var said)
         {
-            if (said == Said.Unavailable)
+            if (said is Said.Unavailable or Said.NoNode)
             {
                 await Task.Delay(ComeBack, TimeProvider.System, CancellationToken.None);
             }
@@ -76,16 +79,16 @@ internal sealed class Rush : IDisposable
     public Task SettleAsync() => EachAsync([.. buyers.Where(buyer => !answered.ContainsKey(buyer.User))], async buyer =>
     {
         var said = Said.Nothing;
-        for (var tries = 0; tries < TriesMax && said is Said.Nothing or Said.Unavailable; tries++)
+        for (var tries = 0; tries < TriesMax && said is Said.Nothing or Said.Unavailable or Said.NoNode; tries++)
         {
             said = await AskAsync(buyer);
-            if (said is Said.Nothing or Said.Unavailable)
+            if (said is Said.Nothing or Said.Unavailable or Said.NoNode)
             {
                 await Task.Delay(ComeBack, TimeProvider.System);
             }
         }
 
-        if (said is Said.Nothing or Said.Unavailable)
+        if (said is Said.Nothing or Said.Unavailable or Said.NoNode)
         {
             ledger.Fault($"{buyer.User} asked {TriesMax} times and was told nothing");
         }
@@ -134,6 +137,9 @@ internal sealed class Rush : IDisposable
             case { Status: 409, Code: "sold-out" }:
                 answered.TryAdd(buyer.User, false);
                 return Said.SoldOut;
+            case { Status: 503, RetryAfter: not null, Code: "unavailable" } when answer.Text.Contains(NoNode, StringComparison.Ordinal):
+                Interlocked.Increment(ref unavailable);
+                return Said.NoNode;
             case { Status: 503, RetryAfter: not null, Code: "unavailable" or "queue-full" or "overloaded" }:
                 Interlocked.Increment(ref unavailable);
                 return Said.Unavailable;
@@ -174,7 +180,10 @@ internal enum Said
     Yours,
     SoldOut,
 
-    /// <summary>503 with a time to come back; the claim may have been taken.</summary>
+    /// <summary>503 of a node, with a time to come back; the claim may have been taken.</summary>
     Unavailable,
+
+    /// <summary>The same of nginx: no node gave it an answer.</summary>
+    NoNode,
     Other,
 }

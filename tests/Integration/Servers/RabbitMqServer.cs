@@ -1,3 +1,4 @@
+using System.Text;
 using RabbitMQ.Client;
 using RabbitMQ.Client.Exceptions;
 
@@ -88,6 +89,16 @@ public sealed class RabbitMqServer : IAsyncDisposable
     }
 
     public Task KillAsync() => Process.KillAsync();
+
+    /// <summary>
+    /// Whether the server has written down that it has these quorum queues; that is some seconds after it made them. One of 3.10 that dies before brings the queue back without its messages and without a leader,
+    /// and whoever reads there waits for ever (docs/queues.md).
+    /// </summary>
+    public async Task<bool> KeepsAsync(params string[] queues)
+    {
+        var names = Encoding.Latin1.GetString(await File.ReadAllBytesAsync(Directory.GetFiles(Path.Combine(folder.File("data"), $"sluice-{port}@localhost", "quorum"), "names.dets", SearchOption.AllDirectories).Single()));
+        return queues.All(queue => names.Contains(queue, StringComparison.Ordinal));
+    }
 
     /// <summary>Everything that it kept is gone, as after the loss of its disk. Call while it is not running.</summary>
     public void LoseData() => Directory.Delete(folder.File("data"), recursive: true);
