@@ -7,8 +7,8 @@ namespace Sluice.Bench.Runner;
 /// <param name="Count">How many there were.</param>
 /// <param name="AppCpuMicros">CPU microseconds of the server's process for each; all of its threads, background work included.</param>
 /// <param name="EngineCpuMicros">The same of the Redis server; null where the engine runs inside the app's process.</param>
-/// <param name="ClientCpuMicros">The same of wrk.</param>
-/// <param name="P99Ms">Client-side, closed loop: how long 99 % of the answers took at most.</param>
+/// <param name="ClientCpuMicros">The same of wrk, or of what else sends.</param>
+/// <param name="P99Ms">Client-side: how long 99 % of the answers took at most; in a closed loop, or in an open one where the scenario says so.</param>
 /// <param name="OtherCpuMicros">The same of each further kind of process, where there are more (a cluster); <paramref name="AppCpuMicros"/> then is that of the API nodes.</param>
 internal sealed record Sample(
     double PerSecond, long Count, double AppCpuMicros, double? EngineCpuMicros, double? ClientCpuMicros, double? P99Ms, IReadOnlyDictionary<string, double>? OtherCpuMicros = null)
@@ -24,8 +24,9 @@ internal sealed record Sample(
 internal sealed record Contender(string Name, Func<CancellationToken, Task<Sample>> MeasureAsync);
 
 /// <summary>What a scenario wants to know: the throughput (or the CPU) of one contender as a multiple of another's in the same round.</summary>
-/// <param name="Goal">For throughput the least, for CPU the most that is wanted; null where none is set.</param>
-internal sealed record Comparison(string Of, string To, double? Goal = null, double? CpuGoal = null);
+/// <param name="Goal">For throughput the least, for CPU and p99 the most that is wanted; null where none is set.</param>
+/// <param name="P99Goal">p99 is compared only where this is set: of a closed loop it says little.</param>
+internal sealed record Comparison(string Of, string To, double? Goal = null, double? CpuGoal = null, double? P99Goal = null);
 
 internal sealed record Plan(string Name, string Says, IReadOnlyList<Contender> Contenders, IReadOnlyList<Comparison> Comparisons)
 {
@@ -49,6 +50,7 @@ internal static class Paired
                 Console.Error.WriteLine(
                     $"  {(round < 1 ? "warm-up" : $"round {round}"),-8} {contender.Name,-28} {sample.PerSecond,10:N0}/s  app {sample.AppCpuMicros,7:F1} µs"
                     + (sample.EngineCpuMicros is { } engine ? $"  redis {engine,5:F1} µs" : "")
+                    + (sample.ClientCpuMicros is { } client ? $"  client {client,5:F1} µs" : "")
                     + (sample.P99Ms is { } p99 ? $"  p99 {p99,7:F1} ms" : ""));
             }
         }

@@ -11,7 +11,7 @@ internal sealed record Machine(string Cpu, int Cores, double MemoryGiB, string O
 internal sealed record Settings(int Rounds, double SecondsPerRound, int Connections, int WrkThreads, string UserIds);
 internal sealed record ContenderResult(string Name, double PerSecond, double AppCpuMicros, double? EngineCpuMicros, double? ClientCpuMicros, double? P99Ms, IReadOnlyList<Sample> Rounds, IReadOnlyDictionary<string, double>? OtherCpuMicros = null);
 
-/// <param name="What"><c>throughput</c>: more is better; <c>server CPU</c> (app and engine): less is better.</param>
+/// <param name="What"><c>throughput</c>: more is better; <c>server CPU</c> (app and engine) and <c>p99</c>: less is better.</param>
 internal sealed record RatioResult(string What, string Of, string To, double Median, double Min, double Max, double? Goal, bool? Reached, IReadOnlyList<double> Rounds);
 
 /// <summary>One scenario's outcome, as it is kept in bench/results. Every figure is a median over the rounds; the rounds are there too.</summary>
@@ -40,6 +40,10 @@ internal static class Results
         {
             Add("throughput", sample => sample.PerSecond, comparison.Goal, median => median >= comparison.Goal);
             Add("server CPU", sample => sample.ServerCpuMicros, comparison.CpuGoal, median => median <= comparison.CpuGoal);
+            if (comparison.P99Goal is not null)
+            {
+                Add("p99", sample => sample.P99Ms!.Value, comparison.P99Goal, median => median <= comparison.P99Goal);
+            }
 
             void Add(string what, Func<Sample, double> value, double? goal, Func<double, bool> reached)
             {
@@ -95,8 +99,8 @@ internal static class Results
             This page is written by `bench/run` from the newest file of each scenario beside it; the files have every round.
             Medians over the rounds, ranges in brackets. CPU is the operating system's account of each process, background work included; server CPU is the app's and, where it is a process of its own, the engine's.
 
-            | scenario | ratio of | to | throughput | server CPU | goal |
-            |---|---|---|---|---|---|
+            | scenario | ratio of | to | throughput | server CPU | p99 | goal |
+            |---|---|---|---|---|---|---|
 
             """);
         foreach (var (file, result) in newest.Values)
@@ -105,8 +109,9 @@ internal static class Results
             {
                 var throughput = pair.First(ratio => ratio.What == "throughput");
                 var cpu = pair.First(ratio => ratio.What == "server CPU");
+                var p99 = pair.FirstOrDefault(ratio => ratio.What == "p99");
                 page.Append(CultureInfo.InvariantCulture,
-                    $"| [{result.Scenario}]({file}) | {pair.Key.Of} | {pair.Key.To} | {Show(throughput)} | {Show(cpu)} | {Goal(throughput, "≥")}{Goal(cpu, "CPU ≤")} |\n");
+                    $"| [{result.Scenario}]({file}) | {pair.Key.Of} | {pair.Key.To} | {Show(throughput)} | {Show(cpu)} | {(p99 is null ? "–" : Show(p99))} | {Goal(throughput, "≥")}{Goal(cpu, "CPU ≤")}{(p99 is null ? "" : Goal(p99, "p99 ≤"))} |\n");
             }
         }
 

@@ -9,6 +9,7 @@ internal static class ScenarioRun
     {
         ["claims"] = Claims.PlanAsync,
         ["claims-on-redis"] = ClaimsOnRedis.PlanAsync,
+        ["half-rate"] = HalfRate.PlanAsync,
         ["sold-out"] = SoldOut.PlanAsync,
         ["durable-orders"] = DurableOrders.PlanAsync,
         ["drain"] = Drain.PlanAsync,
