@@ -118,6 +118,7 @@ internal sealed class CatalogPages(ShopPages pages, SiteLook look)
 
     private static string Short(string text)
     {
+        text = text.Replace('\n', ' ');
         var end = DescriptionCharsMax - 1;
         return text.Length <= DescriptionCharsMax ? text : text[..(char.IsHighSurrogate(text[end - 1]) ? end - 1 : end)] + "…";
     }

@@ -61,7 +61,8 @@ internal sealed record Product(string Sku, string Title, string? Description, st
         var wrong = new List<FieldError>();
         Must("sku", Names.IsSku(sku), "has 1 to 64 letters, digits, _ - . (no dot first)");
         Must("title", Names.IsText(request.Title, 200), "has 1 to 200 characters");
-        Must("description", request.Description is null || Names.IsText(request.Description, 4_000), "has 1 to 4,000 characters, and no line breaks");
+        var description = request.Description?.ReplaceLineEndings("\n");
+        Must("description", description is null || Names.IsLines(description, 4_000), "has 1 to 4,000 characters; line breaks are kept, other control characters are not taken");
         Must("imageUrl", request.ImageUrl is null || IsImage(request.ImageUrl, options), ImageRule);
         var images = request.Images is { Count: > 0 } given ? given : request.ImageUrl is null ? [] : [new ProductImage(request.ImageUrl, null, null, null)];
         Must("images", images.Count <= ImagesMax, $"has at most {ImagesMax}");
@@ -83,7 +84,7 @@ internal sealed record Product(string Sku, string Title, string? Description, st
         Must("attributes", attributes.Count <= AttributesMax, $"has at most {AttributesMax}");
         Must("attributes", attributes.All(attribute => Names.IsText(attribute?.Name, 60) && Names.IsText(attribute?.Value, 200)), "'name' has 1 to 60 characters, 'value' 1 to 200");
         return wrong.Count > 0 ? (null, wrong)
-            : (new Product(sku!, request.Title!, request.Description, images.Count > 0 ? images[0].Url : null, request.IsListed ?? true, new ProductDetails([.. images], prices!, [.. categories], [.. attributes])), wrong);
+            : (new Product(sku!, request.Title!, description, images.Count > 0 ? images[0].Url : null, request.IsListed ?? true, new ProductDetails([.. images], prices!, [.. categories], [.. attributes])), wrong);
 
         void Must(string field, bool holds, string says)
         {

@@ -47,7 +47,7 @@ public sealed class TieredCache : IDisposable
     private readonly ConcurrentDictionary<string, int> reading = new(StringComparer.Ordinal);
     private readonly Meter meter = new(Pools.PoolMetrics.MeterName);
     private readonly TierCounts counts;
-    private readonly Counter<long> failures;
+    private long failures;
     private long heardAll, sweptAt;
 
     // At least as many as there are, about: a lost count is no harm.
@@ -69,7 +69,7 @@ public sealed class TieredCache : IDisposable
         fusion = new FusionCache(new FusionCacheOptions { DisableTagging = true, DefaultEntryOptions = kept }, memory);
         loads = new Turns(options.LoadsAtOnceMax, options.LoadsAtOnceMax * 8, "to read what is kept nowhere");
         counts = new TierCounts(meter);
-        failures = meter.CreateCounter<long>("sluice_cache_shared_failures", description: "Times that what nodes share could not be asked");
+        meter.CreateObservableCounter("sluice_cache_shared_failures", () => Interlocked.Read(ref failures), description: "Times that what nodes share could not be asked");
         meter.CreateObservableCounter("sluice_cache_shared_too_large", () => tiers.Shared?.TooLarge ?? 0, description: "Answers that nodes do not share because the engine takes none of that size");
         meter.CreateObservableGauge("sluice_cache_process_bytes", () => memory.GetCurrentStatistics()?.CurrentEstimatedSize ?? 0, unit: "By", description: "Memory for answers");
     }
@@ -116,7 +116,7 @@ public sealed class TieredCache : IDisposable
             }
             catch (DependencyUnavailableException)
             {
-                failures.Add(1);
+                Interlocked.Increment(ref failures);
             }
         }
 
@@ -178,7 +178,7 @@ public sealed class TieredCache : IDisposable
             }
             catch (DependencyUnavailableException)
             {
-                failures.Add(1);
+                Interlocked.Increment(ref failures);
             }
         }
 
@@ -260,7 +260,7 @@ public sealed class TieredCache : IDisposable
             }
             catch (DependencyUnavailableException)
             {
-                failures.Add(1);
+                Interlocked.Increment(ref failures);
             }
         }
 
@@ -304,7 +304,7 @@ public sealed class TieredCache : IDisposable
         }
         catch (DependencyUnavailableException)
         {
-            failures.Add(1);
+            Interlocked.Increment(ref failures);
             return false;
         }
     }

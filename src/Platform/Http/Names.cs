@@ -46,6 +46,9 @@ public static class Names
         return true;
     }
 
+    /// <summary>Text of several lines: as <see cref="IsText"/>, with <c>\n</c> in between.</summary>
+    public static bool IsLines(string? text, int charsMax) => IsText(text?.Replace('\n', ' '), charsMax);
+
     /// <summary>An id as it stands in JSON and in paths: 1–19 digits, no sign, no leading zero.</summary>
     public static bool TryId(string? text, out long id)
     {

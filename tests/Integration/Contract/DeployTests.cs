@@ -11,7 +11,7 @@ using YamlDotNet.Serialization;
 namespace Sluice.Tests.Integration.Contract;
 
 /// <summary>The files that are handed out to teams, checked by the programs that read them, and held against what Sluice really has: its settings and its metrics.</summary>
-public sealed partial class DeployTests
+public sealed partial class DeployTests(Engines engines)
 {
     private const string Passwords = "abc-DEF_123";
 
@@ -193,10 +193,13 @@ public sealed partial class DeployTests
     [Fact]
     public async Task Metrics_InTheRules_AreThoseOfARunningNode()
     {
-        await using var server = await SluiceServer.StartAsync();
+        // With a second shard: of what waits for a shard only a node speaks that has one.
+        var home = await engines.MariaDbAsync();
+        await using var server = await SluiceServer.StartAsync([.. new ShardedShop(await home.NewDatabaseAsync(), [await home.NewDatabaseAsync(), await home.NewDatabaseAsync()]).Settings]);
         var sale = await server.OpenSaleAsync(1);
         Assert.Equal(201, (await server.ClaimAsync(sale, await server.TokenAsync("u-1"), prefer: "wait=20")).Status);
-        var text = await server.Http.GetStringAsync("/metrics");
+        var text = "";
+        await Eventually.TrueAsync(async () => (text = await server.Http.GetStringAsync("/metrics")).Contains("sluice_outbox_orders", StringComparison.Ordinal), "the orders that wait are counted");
 
         // What Prometheus adds itself, and what the rules record.
         var rules = await RulesAsync();

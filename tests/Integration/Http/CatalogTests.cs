@@ -31,6 +31,22 @@ public sealed class CatalogTests(HttpShop shop)
     }
 
     [Fact]
+    public async Task Description_OfSeveralLines_KeepsThemOnThePageAndIsOneLineInItsHead()
+    {
+        var made = await PutAsync(mark, """{"title":"Kettle","description":"Copper.\r\n\r\nHolds a litre."}""");
+
+        Assert.Equal("Copper.\n\nHolds a litre.", (string?)made.Json["description"]);
+        var page = (await shop.SendAsync(HttpMethod.Get, $"/products/{mark}", "public")).Text;
+        Assert.Contains("<p>Copper.&#xA;&#xA;Holds a litre.</p>", page, StringComparison.Ordinal);
+        Assert.Contains("<meta name=\"description\" content=\"Copper.  Holds a litre.\">", page, StringComparison.Ordinal);
+        Assert.Equal([mark], await FindAsync($"{mark} litre"));
+        foreach (var wrong in new[] { "\\n", "a\\tb", "a\\u0000b", "a\\u202eb", new string('a', 4_001) })
+        {
+            Assert.Equal("invalid-request", (await shop.SendAsync(HttpMethod.Put, $"/v1/products/{mark}", "server", $$"""{"title":"Kettle","description":"{{wrong}}"}""")).Code);
+        }
+    }
+
+    [Fact]
     public async Task Picture_InSeveralWidths_IsForTheBrowserToChooseFrom()
     {
         const string Sizes = """[{"url":"/img/mug.svg","width":640},{"url":"/img/lamp.svg","width":160}]""";

@@ -12,8 +12,9 @@ namespace Sluice.Tests.Integration.Http;
 /// <param name="Numbers">Number fields, each with the hostile literals that are legal there.</param>
 /// <param name="Words">Fields of a narrow form: every hostile text is refused.</param>
 /// <param name="Prose">Fields for people: texts that are merely suspicious are kept as they are.</param>
+/// <param name="Lines">Those of them that may have several lines.</param>
 public sealed record RouteRow(
-    string Route, string Caller, string? Id, JsonObject? Body, Dictionary<string, string[]>? Numbers, string[]? Words, string[]? Prose, string[]? Codes, string[]? LegalIds, string? IdCode, string? Query)
+    string Route, string Caller, string? Id, JsonObject? Body, Dictionary<string, string[]>? Numbers, string[]? Words, string[]? Prose, string[]? Lines, string[]? Codes, string[]? LegalIds, string? IdCode, string? Query)
 {
     public HttpMethod Method => new(Route.Split(' ')[0]);
 
@@ -29,7 +30,8 @@ public sealed record BodyRow(string Name, string? Text, string? Base64, string? 
 
 /// <param name="Json">The JSON string; with <paramref name="Times"/> its character so many times.</param>
 /// <param name="IsInert">Fit for prose, where it means nothing.</param>
-public sealed record TextRow(string Name, string Json, int Times, bool IsInert, string[]? Codes)
+/// <param name="IsLines">Fit for a text of several lines.</param>
+public sealed record TextRow(string Name, string Json, int Times, bool IsInert, bool IsLines, string[]? Codes)
 {
     public string Literal => Times == 0 ? Json : $"\"{new string('a', Times)}\"";
 }

@@ -24,10 +24,10 @@ public sealed class ImportFileTests
     public async Task Csv_WithEverything_IsWhatTheApiTakes()
     {
         var row = Assert.Single(await RowsAsync(
-            "sku,title,description,images,price,formerPrice,categories,isListed,attribute:Colour\nm,M,\"Says \"\"hi\"\"\",/a.svg|/b.svg,8000,9000,a|b,false,=cmd()", "csv", currency: "JPY"));
+            "sku,title,description,images,price,formerPrice,categories,isListed,attribute:Colour\nm,M,\"Says\n\"\"hi\"\"\",/a.svg|/b.svg,8000,9000,a|b,false,=cmd()", "csv", currency: "JPY"));
 
         Assert.Equal(
-            """{"sku":"m","title":"M","description":"Says \u0022hi\u0022","imageUrl":null,"images":[{"url":"/a.svg"},{"url":"/b.svg"}],"categories":["a","b"],"attributes":[{"name":"Colour","value":"=cmd()"}],"isListed":false,"prices":[{"currency":"JPY","amountCents":8000,"formerCents":9000}]}""",
+            """{"sku":"m","title":"M","description":"Says\n\u0022hi\u0022","imageUrl":null,"images":[{"url":"/a.svg"},{"url":"/b.svg"}],"categories":["a","b"],"attributes":[{"name":"Colour","value":"=cmd()"}],"isListed":false,"prices":[{"currency":"JPY","amountCents":8000,"formerCents":9000}]}""",
             row.Product!.ToJsonString());
     }
 
