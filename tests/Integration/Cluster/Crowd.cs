@@ -11,7 +11,8 @@ namespace Sluice.Tests.Integration.Cluster;
 /// </summary>
 internal sealed class Crowd : IDisposable
 {
-    private const int AtOnce = 24;
+    /// <summary>Visitors; each waits for its answer before it clicks again.</summary>
+    public const int AtOnce = 24;
 
     private readonly SluiceServer shop;
     private readonly Ledger ledger;
