@@ -24,6 +24,8 @@ internal static class ApiDocument
         ("Pools", "Sales from the inside, for the shop's servers."),
         ("Catalog", "Products, categories, lists and search: what everybody sees alike."),
         ("Stock", "Products that are bought outside of sales: how many there are, and whether they are sold."),
+        ("Coupons", "Make templates and issue coupons; get them, redeem them at an order."),
+        ("Rewards", "Daily check-ins, and the points that users collect and spend."),
         ("Health", "Whether a node runs and can take claims."),
     ];
 

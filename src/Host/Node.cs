@@ -169,6 +169,11 @@ internal sealed class Node : IAsyncDisposable
             module.AddServices(builder.Services);
         }
 
+        foreach (var module in modules)
+        {
+            module.AddPoolKinds(builder.Services);
+        }
+
         if (node.Roles.HasFlag(Roles.Api))
         {
             builder.Services.AddPlatformApi(databases);

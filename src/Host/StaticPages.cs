@@ -26,7 +26,7 @@ internal static class StaticPages
             return;
         }
 
-        app.Use((context, next) => NotFoundAsync(context, next, files.Page("404")!.Html));
+        app.Use((context, next) => NotFoundAsync(context, next, files));
         app.Use((context, next) => PageAsync(context, next, files));
         app.UseStaticFiles(new StaticFileOptions
         {
@@ -45,13 +45,14 @@ internal static class StaticPages
     }
 
     // People who follow a dead link get a page; programs get the problem that the edge makes of a bare 404.
-    private static async Task NotFoundAsync(HttpContext context, RequestDelegate next, byte[] page)
+    private static async Task NotFoundAsync(HttpContext context, RequestDelegate next, StorefrontFiles files)
     {
         await next(context);
         var (request, response) = (context.Request, context.Response);
         if (response is { StatusCode: 404, HasStarted: false, ContentType: null } && HttpMethods.IsGet(request.Method) &&
             !request.Path.StartsWithSegments("/v1", StringComparison.Ordinal) && request.Headers.Accept.ToString().Contains("text/html", StringComparison.OrdinalIgnoreCase))
         {
+            var page = files.Page("404")!.Html;
             response.ContentType = "text/html; charset=utf-8";
             response.ContentLength = page.Length;
             response.Headers.CacheControl = "no-cache";

@@ -15,7 +15,8 @@ internal sealed class StorefrontFiles : ISitePart
     /// <summary>Templates of pages that are the same for everybody, with the address of each; none where it is one page for many, which a script fills.</summary>
     private static readonly (string Name, string Url)[] Templates = [("orders", "/orders"), ("account", "/account"), ("sale", ""), ("certificate", ""), ("order", ""), ("404", "")];
 
-    private readonly Dictionary<string, HtmlPage> pages;
+    // When the first of them is wanted: reading templates is 7 % of a node's start, and many nodes never show a page. A file that cannot be read is an error of that request, not of every later one.
+    private readonly Lazy<Dictionary<string, HtmlPage>> pages;
 
     private StorefrontFiles(string folder, string siteUrl)
     {
@@ -30,7 +31,7 @@ internal sealed class StorefrontFiles : ISitePart
 
         Look = new SiteLook($"/assets/{Convert.ToHexStringLower(hash.GetHashAndReset())}/", siteUrl, Path.Combine(folder, "templates"));
         Pages = new ShopPages(Look);
-        pages = Templates.ToDictionary(page => page.Name, page => Pages.Render(page.Name, page.Url, new Dictionary<string, object?>()), StringComparer.Ordinal);
+        pages = new(() => Templates.ToDictionary(page => page.Name, page => Pages.Render(page.Name, page.Url, new Dictionary<string, object?>()), StringComparer.Ordinal), LazyThreadSafetyMode.PublicationOnly);
     }
 
     public string Folder { get; }
@@ -48,7 +49,7 @@ internal sealed class StorefrontFiles : ISitePart
     }
 
     /// <summary>A page by the name of its template, or null.</summary>
-    public HtmlPage? Page(string name) => pages.GetValueOrDefault(name);
+    public HtmlPage? Page(string name) => pages.Value.GetValueOrDefault(name);
 
     // The files are those of this build.
     public Task<long> VersionAsync() => Task.FromResult(0L);
@@ -66,7 +67,7 @@ internal sealed class StorefrontFiles : ISitePart
 
         foreach (var (name, url) in Templates)
         {
-            yield return new SiteFile(url.Length > 0 ? url : "/" + name, "text/html; charset=utf-8", pages[name].Html);
+            yield return new SiteFile(url.Length > 0 ? url : "/" + name, "text/html; charset=utf-8", pages.Value[name].Html);
         }
     }
 }

@@ -9,8 +9,10 @@ public static class ModuleList
     [
         new Accounts.AccountsModule(),
         new Catalog.CatalogModule(),
+        new Coupons.CouponsModule(),
         new FlashSales.FlashSalesModule(),
         new Orders.OrdersModule(),
+        new Rewards.RewardsModule(),
         new Stocks.StocksModule(),
     ];
 }

@@ -102,6 +102,23 @@ public sealed class Shop : IAsyncLifetime
         Assert.True(answer.IsSuccessStatusCode, await answer.Content.ReadAsStringAsync());
     }
 
+    /// <summary>Makes a template that issues coupons of 5 euros and answers its id.</summary>
+    internal async Task<string> CreateCouponTemplateAsync(string title)
+    {
+        var template = await PostAsync(_owner!, "/v1/coupon-templates", new { title, kind = "fixed", amountOffCents = 500, minimumCents = 2_000, currency = "EUR", units = 10, validUntil = "2059-01-01T00:00:00Z" });
+        var id = template.GetProperty("id").GetString()!;
+        await PostAsync(_owner!, $"/v1/coupon-templates/{id}/open", null);
+        return id;
+    }
+
+    /// <summary>Puts something of the catalogue as it is written.</summary>
+    internal async Task PutAsync(string path, string json)
+    {
+        using var body = new StringContent(json, System.Text.Encoding.UTF8, "application/json");
+        using var answer = await _owner!.PutAsync(path, body);
+        Assert.True(answer.IsSuccessStatusCode, await answer.Content.ReadAsStringAsync());
+    }
+
     internal Task AddStockAsync(string sku, int addUnits) => PostAsync(_owner!, $"/v1/products/{sku}/stock", new { addUnits });
 
     private static async Task<JsonElement> PostAsync(HttpClient caller, string path, object? body)

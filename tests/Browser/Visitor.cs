@@ -75,6 +75,17 @@ internal sealed class Visitor : IAsyncDisposable
         return [.. answer.GetProperty("items").EnumerateArray().Where(order => order.GetProperty("saleId").GetString() == saleId)];
     }
 
+    /// <summary>Gets a coupon, as an app of the shop would.</summary>
+    public Task<int> GetCouponAsync(string templateId) => Page.EvaluateAsync<int>(
+        """
+        async template => {
+          const { token } = JSON.parse(localStorage.getItem('sluice.session'));
+          const response = await fetch(`/v1/coupon-templates/${template}/claims`, { method: 'POST', headers: { Authorization: `Bearer ${token}`, Prefer: 'wait=20' } });
+          return response.status;
+        }
+        """,
+        templateId);
+
     /// <summary>Tab, until the element has the focus: what a visitor without a mouse does.</summary>
     public async Task TabToAsync(ILocator target)
     {

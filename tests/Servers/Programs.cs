@@ -5,7 +5,8 @@ public static class Programs
 {
     public static string Root { get; } = FindRoot();
 
-    public static string Server => Path.Combine(Root, "artifacts/bin/Sluice.Host/release/sluice.dll");
+    /// <summary>As it was built; ./test compiles it ahead, and says where that is.</summary>
+    public static string Server => Environment.GetEnvironmentVariable("SLUICE_TEST_SERVER") is { Length: > 0 } ahead ? ahead : Path.Combine(Root, "artifacts/bin/Sluice.Host/release/sluice.dll");
 
     public static string LoadTester => Path.Combine(Root, "artifacts/bin/Sluice.LoadTester/release/sluice-rush.dll");
 

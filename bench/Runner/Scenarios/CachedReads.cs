@@ -59,7 +59,9 @@ internal static class CachedReads
                 new Comparison("product, 304", "bare GET", Goal: 0.90),
                 new Comparison("orders", "bare GET, with tokens", Goal: 0.50),
                 new Comparison("orders", "bare GET"),
-                new Comparison("orders, 304", "bare GET, with tokens"),
+
+                // A user's own is asked for in Redis each time, whichever node wrote it last: a hit of that tier, with less to send.
+                new Comparison("orders, 304", "bare GET, with tokens", Goal: 0.50),
                 new Comparison("product kept by nginx", "product as nginx' file", Goal: 0.95),
             ]) { Facts = facts };
     }

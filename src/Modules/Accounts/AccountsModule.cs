@@ -3,6 +3,7 @@ using System.Text.Json.Serialization;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
 using Sluice.Platform.Hosting;
+using Sluice.Platform.Http;
 using Sluice.Platform.Pools;
 using Sluice.Platform.Redis;
 
@@ -16,7 +17,7 @@ public sealed class AccountsModule : IModule
 
     public string Name => Key;
 
-    public IReadOnlyList<string> Needs => ["Orders"];
+    public IReadOnlyList<string> Needs => ["Coupons", "Orders", "Rewards"];
 
     public IReadOnlyDictionary<string, Type> Options { get; } = new Dictionary<string, Type>(StringComparer.Ordinal) { ["Accounts"] = typeof(AccountsOptions), ["Accounts:Redis"] = typeof(ModuleRedisOptions) };
 

@@ -12,6 +12,9 @@ internal sealed class CatalogPages(ShopPages pages, SiteLook look)
 {
     private const int DescriptionCharsMax = 160;
 
+    // A page stands for as long as the catalogue does not change, and how many there are changes by the second: this is what is true of a product with a price all the while.
+    private const string Availability = "https://schema.org/OnlineOnly";
+
     /// <summary>A product's page.</summary>
     public HtmlPage Render(ProductView product, IReadOnlyList<CategoryView> all)
     {
@@ -24,7 +27,7 @@ internal sealed class CatalogPages(ShopPages pages, SiteLook look)
             ["kind"] = "product",
             ["section"] = "products",
             ["script"] = "product-page.js",
-            ["image_url"] = product.ImageUrl,
+            ["og_image"] = WholeAddress(product.ImageUrl),
             ["structured"] = Structured(product, url),
             ["sku"] = product.Sku,
             ["text"] = product.Description,
@@ -101,12 +104,12 @@ internal sealed class CatalogPages(ShopPages pages, SiteLook look)
 
         if (product.Images.Count > 0)
         {
-            node["image"] = new JsonArray([.. product.Images.Select(image => (JsonNode)(image.Url!.StartsWith('/') ? look.SiteUrl + image.Url : image.Url))]);
+            node["image"] = new JsonArray([.. product.Images.Select(image => (JsonNode)WholeAddress(image.Url)!)]);
         }
 
         var offers = product.Prices.Where(price => price.Kind == "retail").Select(price => (JsonNode)new JsonObject
         {
-            ["@type"] = "Offer", ["price"] = Money.Amount(price.AmountCents!.Value, price.Currency!), ["priceCurrency"] = price.Currency, ["url"] = look.SiteUrl + url,
+            ["@type"] = "Offer", ["price"] = Money.Amount(price.AmountCents!.Value, price.Currency!), ["priceCurrency"] = price.Currency, ["availability"] = Availability, ["url"] = look.SiteUrl + url,
         }).ToArray();
         if (offers.Length > 0)
         {
@@ -115,6 +118,9 @@ internal sealed class CatalogPages(ShopPages pages, SiteLook look)
 
         return node.ToJsonString();
     }
+
+    // Pictures may be on other hosts.
+    private string? WholeAddress(string? url) => url is ['/', ..] ? look.SiteUrl + url : url;
 
     private static string Short(string text)
     {

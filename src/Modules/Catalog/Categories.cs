@@ -82,6 +82,11 @@ internal sealed class Categories([FromKeyedServices(CatalogModule.Key)] Database
     private async Task<IResult> GetAsync(HttpContext context)
     {
         var known = Versioned.KnownVersion(context.Request);
+        if (known > 0 && await CatalogVersion.GetAsync(cache, database, known) == known)
+        {
+            return Versioned.Unchanged(context, known);
+        }
+
         var kept = await KeptAsync(known);
         return Versioned.Answer(context, kept.Version, kept.Json!);
     }

@@ -22,7 +22,7 @@ internal sealed class GetProducts([FromKeyedServices(CatalogModule.Key)] Databas
     /// <summary>Products on a page unless the caller asks for another number.</summary>
     public const int PageDefault = 24;
 
-    private const int PageMax = 100, QuestionCharsMax = 100;
+    private const int QuestionCharsMax = 100;
 
     public static void Map(IEndpointRouteBuilder routes)
     {
@@ -52,11 +52,17 @@ internal sealed class GetProducts([FromKeyedServices(CatalogModule.Key)] Databas
         JsonSerializer.Deserialize((await KeptAsync(new ListQuestion(words, null, null, PageDefault), known: 0)).Json, CatalogJson.Default.PageProductView)!;
 
     private static void Listed(RouteHandlerBuilder route) => route.Produces<Page<ProductView>>()
-        .TakesQuery("category", "Only of this category and those below it.", "kitchen").TakesQuery("limit", $"1 to {PageMax}; {PageDefault} unless given.", "24").TakesQuery("cursor", "What nextCursor said.", "17.mug").Refuses(404, "not-found").IsVersioned();
+        .TakesQuery("category", "Only of this category and those below it.", "kitchen").IsPaged(PageDefault, "17.mug").Refuses(404, "not-found").IsVersioned();
 
     private async Task<IResult> GetAsync(string sku, HttpContext context)
     {
-        var kept = await KeptAsync(sku, Versioned.KnownVersion(context.Request));
+        var known = Versioned.KnownVersion(context.Request);
+        if (known > 0 && Names.IsSku(sku) && await cache.IsUnchangedAsync(ProductChanges.KeyOf(sku), known))
+        {
+            return Versioned.Unchanged(context, known);
+        }
+
+        var kept = await KeptAsync(sku, known);
         return kept.Json is { } json ? Versioned.Answer(context, kept.Version, json) : Problem.NotFound("product");
     }
 
@@ -69,17 +75,16 @@ internal sealed class GetProducts([FromKeyedServices(CatalogModule.Key)] Databas
     private async Task<IResult> AnswerAsync(HttpContext context, string? words)
     {
         var query = context.Request.Query;
-        var (limits, cursors, slugs) = (query["limit"], query["cursor"], query["category"]);
-        var limit = PageDefault;
-        if (limits.Count > 1 || (limits.Count == 1 && (!Names.TryId(limits[0], out var asked) || asked > PageMax || (limit = (int)asked) < 1)))
+        var (cursors, slugs) = (query["cursor"], query["category"]);
+        if (Paging.LimitOf(context.Request, PageDefault) is not { } limit)
         {
-            return Problem.Invalid($"'limit' is a number from 1 to {PageMax}.");
+            return Paging.BadLimit;
         }
 
         ListCursor? cursor = null;
         if (cursors.Count > 1 || (cursors.Count == 1 && !ListCursor.TryParse(cursors[0], out cursor)))
         {
-            return Problem.Invalid("'cursor' is what 'nextCursor' said.");
+            return Paging.BadCursor;
         }
 
         if (slugs.Count > 1 || (slugs.Count == 1 && !Product.IsSlug(slugs[0])))

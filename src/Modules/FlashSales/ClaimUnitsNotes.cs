@@ -11,8 +11,8 @@ internal static class ClaimUnitsNotes
     private const string Claim =
         """
         {"claimId":"236126107336710912","saleId":"236126096028886144","units":1,"state":"confirmed","reason":null,"order":{"id":"236126107336710912",
-        "saleId":"236126096028886144","sku":"kettle","title":"Copper kettle","units":1,"priceCents":4900,"amountCents":4900,"currency":"EUR",
-        "state":"pending","kind":"flash-sale","createdAt":"2026-11-27T08:00:00.826Z","payBy":"2026-11-27T08:15:00.826Z","paidAt":null}}
+        "saleId":"236126096028886144","sku":"kettle","title":"Copper kettle","units":1,"priceCents":4900,"amountCents":4900,"discountCents":0,"currency":"EUR",
+        "state":"pending","kind":"flash-sale","createdAt":"2026-11-27T08:00:00.826Z","payBy":"2026-11-27T08:15:00.826Z","paidAt":null,"couponId":null}}
         """;
 
     public static RouteHandlerBuilder DescribeClaims(this RouteHandlerBuilder route) => route
@@ -35,6 +35,6 @@ internal static class ClaimUnitsNotes
             409, "limit-reached",
             """
             {"type":"https://sluice.dev/problems/limit-reached","title":"You have your share","status":409,
-            "detail":"This sale gives each buyer so many units, and this would be more. Your claims are listed.","code":"limit-reached","claimIds":["236126107336710912"]}
+            "detail":"Everybody gets so many units of it, and this would be more. Your claims are listed.","code":"limit-reached","claimIds":["236126107336710912"]}
             """);
 }

@@ -20,22 +20,7 @@ internal sealed record FlashSale(long Id, string Sku, string Title, long PriceCe
 
     public FlashSaleView ToView(Pool pool, long leftUnits, DateTimeOffset now) => new(
         Names.Id(Id), Names.Id(pool.Id), Sku, Title, PriceCents, ListPriceCents, Currency, pool.CapacityUnits, leftUnits, leftUnits == 0, pool.PerUserLimit,
-        StateOf(pool, now), Utc(pool.OpensAt), Utc(pool.ClosesAt), System.Xml.XmlConvert.ToString(TimeSpan.FromMilliseconds(PaymentTimeoutMs)), pool.Version);
-
-    // The same reading of gate and times as in Claim.lua, which decides; this one only tells.
-    private static string StateOf(Pool pool, DateTimeOffset now)
-    {
-        var ms = now.ToUnixTimeMilliseconds();
-        return pool.Gate switch
-        {
-            Gate.Draft => "draft",
-            Gate.Paused => "paused",
-            Gate.Closed => "closed",
-            Gate.Open when pool.ClosesAt <= ms => "closed",
-            Gate.Open when pool.OpensAt > ms => "scheduled",
-            Gate.Open => "open",
-        };
-    }
+        pool.StateAt(now), Utc(pool.OpensAt), Utc(pool.ClosesAt), System.Xml.XmlConvert.ToString(TimeSpan.FromMilliseconds(PaymentTimeoutMs)), pool.Version);
 
     private static DateTime? Utc(long? ms) => ms is { } value ? DateTimeOffset.FromUnixTimeMilliseconds(value).UtcDateTime : null;
 }

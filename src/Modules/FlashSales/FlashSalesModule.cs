@@ -25,8 +25,9 @@ public sealed class FlashSalesModule : IModule
         services.AddSingleton<SalePages>();
         services.AddSingleton<GetSalePages>();
         services.AddSingleton<ISitePart, SaleSite>();
-        services.AddSingleton<IPoolKind, FlashSaleKind>();
     }
+
+    public void AddPoolKinds(IServiceCollection services) => services.AddSingleton<IPoolKind, FlashSaleKind>();
 
     public void MapEndpoints(IEndpointRouteBuilder routes)
     {

@@ -5,7 +5,6 @@ using Microsoft.AspNetCore.Routing;
 using Sluice.Platform.Hosting;
 using Sluice.Platform.Http;
 using Sluice.Platform.Pools;
-using Sluice.Platform.Sql;
 
 namespace Sluice.Modules.FlashSales;
 
@@ -33,29 +32,17 @@ internal static class OperateFlashSale
             .Produces<SetAsideView>().Refuses(404, "not-found").Refuses(409, "closed", "not-enough-left");
 
         void Gate(string verb, Gate gate, string summary) => routes
-            .MapPost($"/v1/flash-sales/{{id}}/{verb}", (string id, Database database, PoolStore pools, SaleBoard board, TimeProvider time) =>
-                SetGateAsync(id, gate, database, pools, board, time))
-            .For(AccessRule.Server).WithTags("Flash sales").WithSummary(summary).Produces<FlashSaleView>().Refuses(409, "closed");
+            .MapPost($"/v1/flash-sales/{{id}}/{verb}", (string id, PoolStore pools, SaleBoard board) => SetGateAsync(id, gate, pools, board)).For(AccessRule.Server).WithTags("Flash sales").WithSummary(summary).Produces<FlashSaleView>().Refuses(409, "closed");
     }
 
-    private static async Task<IResult> SetGateAsync(string id, Gate gate, Database database, PoolStore pools, SaleBoard board, TimeProvider time)
+    private static async Task<IResult> SetGateAsync(string id, Gate gate, PoolStore pools, SaleBoard board)
     {
         if (await FindAsync(id, board) is not { } saleId)
         {
             return Problem.NotFound("flash sale");
         }
 
-        // Opening means now: a time in the future, or none, becomes this moment. After a pause the time in the past stays.
-        var pool = (await pools.FindAsync(saleId))!;
-        var now = time.GetUtcNow();
-        DateTimeOffset? opensAt = gate == Gate.Open && !(pool.OpensAt <= now.ToUnixTimeMilliseconds()) ? now : null;
-        if (gate == Gate.Open && pool.ClosesAt <= now.ToUnixTimeMilliseconds())
-        {
-            return AlreadyClosed;
-        }
-
-        // Not run again by itself when its commit got lost: another operator may have turned the gate since. This one sees what there is, and presses again.
-        if (!await database.WriteAsync(transaction => PoolStore.SetGateAsync(transaction, saleId, gate, opensAt)))
+        if (!await pools.TurnGateAsync(saleId, gate))
         {
             return AlreadyClosed;
         }

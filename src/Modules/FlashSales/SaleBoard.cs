@@ -3,6 +3,7 @@ using System.Text.Json;
 using Dapper;
 using Sluice.Platform.Cache;
 using Sluice.Platform.Hosting;
+using Sluice.Platform.Http;
 using Sluice.Platform.Pools;
 using Sluice.Platform.Sql;
 

@@ -42,6 +42,7 @@ internal sealed class SalePages(ShopPages pages, SiteLook look)
         values["when_short"] = sale.State == "announced" ? $"Opens {Moment(sale.OpensAt)}" : values["when"];
         values["text"] = product is null ? null : product.Description ?? "The shop has not described it any further.";
         values["image_url"] = OnThisSite(product?.ImageUrl);
+        values["og_image"] = OnThisSite(product?.ImageUrl) is { } picture ? look.SiteUrl + picture : null;
         values["structured"] = Structured(sale, product, url);
         return pages.Render("sale", url, values);
     }
@@ -69,6 +70,9 @@ internal sealed class SalePages(ShopPages pages, SiteLook look)
 
     private static string Moment(DateTime? at) => at is { } time ? time.ToString("d MMM yyyy, HH:mm", CultureInfo.InvariantCulture) + " UTC" : "now";
 
+    // True whenever it is read, too: a sale never has more than its units, and the times of the offer say from when to when.
+    private static string Availability(CalendarSale sale) => sale.State == "closed" ? "https://schema.org/Discontinued" : "https://schema.org/LimitedAvailability";
+
     // Pages of sales show pictures of this site only, as their scripts do.
     private static string? OnThisSite(string? imageUrl) => imageUrl is ['/', ..] ? imageUrl : null;
 
@@ -77,7 +81,7 @@ internal sealed class SalePages(ShopPages pages, SiteLook look)
     {
         var offer = new JsonObject
         {
-            ["@type"] = "Offer", ["price"] = Money.Amount(sale.PriceCents, sale.Currency), ["priceCurrency"] = sale.Currency, ["url"] = look.SiteUrl + url,
+            ["@type"] = "Offer", ["price"] = Money.Amount(sale.PriceCents, sale.Currency), ["priceCurrency"] = sale.Currency, ["availability"] = Availability(sale), ["url"] = look.SiteUrl + url,
         };
         if (sale.OpensAt is { } opens)
         {
@@ -86,7 +90,8 @@ internal sealed class SalePages(ShopPages pages, SiteLook look)
 
         if (sale.ClosesAt is { } closes)
         {
-            offer["availabilityEnds"] = offer["priceValidUntil"] = closes.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture);
+            var end = closes.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture);
+            (offer["availabilityEnds"], offer["priceValidUntil"]) = (end, end);
         }
 
         var node = new JsonObject { ["@context"] = "https://schema.org", ["@type"] = "Product", ["name"] = sale.Title, ["sku"] = sale.Sku, ["offers"] = offer };

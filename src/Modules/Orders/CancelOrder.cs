@@ -44,7 +44,8 @@ internal static class CancelOrder
 }
 
 /// <summary>Ends pending orders and gives their units back: the order, the claim and the release in one transaction, then Redis. At a shard the order and the release that is due; then home, then Redis.</summary>
-internal sealed partial class CloseOrder(Releases releases, ShardReleases shardReleases, OrderOutbox outbox, CacheChanges changes, ILogger<CloseOrder> log)
+internal sealed partial class CloseOrder(
+    Shards shards, Releases releases, ShardReleases shardReleases, OrderOutbox outbox, IEnumerable<OrderEnding> endings, CacheChanges changes, ILogger<CloseOrder> log)
 {
     /// <summary>Only orders that are still pending are closed: payment and cancellation race for one guarded row each, and one of them wins.</summary>
     /// <param name="shard">Where all of them are.</param>
@@ -57,7 +58,7 @@ internal sealed partial class CloseOrder(Releases releases, ShardReleases shardR
         }
 
         // May run again: an order that was closed is not pending any more, and is passed over.
-        var (closed, pages) = await shard.Database.WriteAsync(transaction => CloseAsync(transaction, shard, orderIds, to), LostCommit.RunAgain);
+        var (closed, withCoupon, pages) = await shard.Database.WriteAsync(transaction => CloseAsync(transaction, shard, orderIds, to), LostCommit.RunAgain);
         if (closed.Count > 0)
         {
             FaultPoints.Reach(shard.IsMain ? "release.committed" : "shard.closed");
@@ -67,6 +68,7 @@ internal sealed partial class CloseOrder(Releases releases, ShardReleases shardR
                 if (!shard.IsMain)
                 {
                     await shardReleases.TakeAsync(shard, closed);
+                    await GiveBackAsync(withCoupon);
                 }
 
                 await releases.ReturnPendingAsync();
@@ -81,7 +83,7 @@ internal sealed partial class CloseOrder(Releases releases, ShardReleases shardR
         return closed.Count;
     }
 
-    private async Task<(List<long> Closed, List<CacheKey> Pages)> CloseAsync(DbTransaction transaction, Shard shard, IReadOnlyList<long> orderIds, OrderState to)
+    private async Task<(List<long> Closed, List<long> WithCoupon, List<CacheKey> Pages)> CloseAsync(DbTransaction transaction, Shard shard, IReadOnlyList<long> orderIds, OrderState to)
     {
         var connection = transaction.Connection!;
         var pending = (await connection.QueryAsync<ShardRelease>(
@@ -90,6 +92,8 @@ internal sealed partial class CloseOrder(Releases releases, ShardReleases shardR
             transaction)).AsList();
         var ids = pending.ConvertAll(order => order.ClaimId);
         await connection.ExecuteAsync("UPDATE orders SET state = @to WHERE id IN @ids", new { ids = SqlList.Of(ids), to }, transaction);
+        var withCoupon = (await connection.QueryAsync<long>("SELECT id FROM orders WHERE id IN @ids AND coupon_id IS NOT NULL", new { ids = SqlList.Of(ids) }, transaction)).AsList();
+        List<CacheKey> pages = [.. pending.Select(order => order.UserId).Distinct(StringComparer.Ordinal).Select(OrderPages.KeyOf)];
         if (shard.IsMain)
         {
             var released = await releases.ReleaseAsync(transaction, ids);
@@ -97,15 +101,33 @@ internal sealed partial class CloseOrder(Releases releases, ShardReleases shardR
             {
                 throw new InvalidOperationException($"Of {ids.Count} pending orders only {released.Count} had a confirmed claim.");
             }
+
+            pages.AddRange(await OrderEnding.AllAsync(endings, transaction, withCoupon));
         }
         else
         {
             await shardReleases.NoteAsync(transaction, pending);
         }
 
-        List<CacheKey> pages = [.. pending.Select(order => order.UserId).Distinct(StringComparer.Ordinal).Select(OrderPages.KeyOf)];
         await changes.AddAsync(transaction, pages);
-        return (ids, pages);
+        return (ids, withCoupon, pages);
+    }
+
+    // What ended at a shard, at home. Should it not come to that, whoever has the coupons looks for such orders.
+    private async Task GiveBackAsync(List<long> orderIds)
+    {
+        if (orderIds.Count > 0)
+        {
+            // May run again: a coupon that was given back is not the order's any more.
+            await changes.TellAsync(await shards.Main.WriteAsync(
+                async transaction =>
+                {
+                    var keys = await OrderEnding.AllAsync(endings, transaction, orderIds);
+                    await changes.AddAsync(transaction, keys);
+                    return keys;
+                },
+                LostCommit.RunAgain));
+        }
     }
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "{Count} released claims wait for Redis: {Says}")]

@@ -21,8 +21,8 @@ internal sealed class ClaimViews(Database database, PoolStore pools, RedisConnec
     /// <param name="poolId">Where it is, if known.</param>
     public async Task<ClaimView?> FindAsync(long claimId, string? user, long? poolId = null)
     {
-        var row = await database.ReadAsync(connection => connection.QuerySingleOrDefaultAsync<(long PoolId, string UserId, long Units, ClaimState State, string? Reason)?>(
-            "SELECT COALESCE(p.root_id, p.id), c.user_id, c.units, c.state, c.reason FROM claims c JOIN pools p ON p.id = c.pool_id WHERE c.id = @claimId", new { claimId }));
+        var row = await database.ReadAsync(connection => connection.QuerySingleOrDefaultAsync<(long PoolId, string UserId, long Units, ClaimState State, string? Reason, string Kind)?>(
+            "SELECT COALESCE(p.root_id, p.id), c.user_id, c.units, c.state, c.reason, p.kind FROM claims c JOIN pools p ON p.id = c.pool_id WHERE c.id = @claimId", new { claimId }));
         if (row is { } claim)
         {
             if (user is not null && claim.UserId != user)
@@ -30,14 +30,16 @@ internal sealed class ClaimViews(Database database, PoolStore pools, RedisConnec
                 return null;
             }
 
-            // Whoever learns here of an order finds it in their list, also when the worker that wrote it has not shown it yet.
+            // Whoever learns here of an order, or of what else a claim becomes, finds it in their list, also when the worker that wrote it has not shown it yet.
+            var kind = kinds.FirstOrDefault(kind => kind.Kind == claim.Kind);
             if (claim.State == ClaimState.Confirmed && time.GetUtcNow() - ClaimIds.TimeOf(claimId) < ShownAfter)
             {
-                await orders.ShowNowAsync(claim.UserId);
+                await orders.ShowNowAsync(claim.UserId, kind?.KeysOf(claim.UserId) ?? []);
             }
 
             return new ClaimView(
-                Names.Id(claimId), Names.Id(claim.PoolId), (int)claim.Units, PoolRoutes.StateName(claim.State), claim.Reason, await book.FindOfClaimAsync(claimId));
+                Names.Id(claimId), Names.Id(claim.PoolId), (int)claim.Units, PoolRoutes.StateName(claim.State), claim.Reason,
+                kind is { MakesOrders: false } ? null : await book.FindOfClaimAsync(claimId));
         }
 
         return user is null ? null : await FindHeldAsync(claimId, user, poolId);

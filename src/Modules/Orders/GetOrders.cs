@@ -11,35 +11,24 @@ namespace Sluice.Modules.Orders;
 /// <summary><c>GET /v1/orders</c>, <c>GET /v1/orders/{id}</c>: the caller's own, newest first; the cursor is the last id seen.</summary>
 internal static class GetOrders
 {
-    private const int PageDefault = OrderPages.OrdersDefault, PageMax = 100;
-
     public static void Map(IEndpointRouteBuilder routes)
     {
         routes.MapGet("/v1/orders", ListAsync).For(AccessRule.User).WithTags("Orders").WithSummary("The caller's orders, newest first").Produces<Page<OrderView>>()
-            .TakesQuery("limit", $"1 to {PageMax}; {PageDefault} unless given.", "40").TakesQuery("cursor", "What nextCursor said.", "236126107336710912").IsVersioned();
+            .IsPaged().IsVersioned();
         routes.MapGet("/v1/orders/{id}", GetAsync).For(AccessRule.User).WithTags("Orders").WithSummary("One order of the caller, with what happened to it").Produces<OrderView>();
     }
 
     private static async Task<IResult> ListAsync(HttpContext context, OrderPages pages)
     {
-        var query = context.Request.Query;
-        var (limits, cursors) = (query["limit"], query["cursor"]);
-        var limit = PageDefault;
-        if (limits.Count > 1 || (limits.Count == 1 && (!Names.TryId(limits[0], out var asked) || asked > PageMax || (limit = (int)asked) < 1)))
+        if (Paging.Read(context.Request, out var paging) is { } problem)
         {
-            return Problem.Invalid($"'limit' is a number from 1 to {PageMax}.");
-        }
-
-        var before = long.MaxValue;
-        if (cursors.Count > 1 || (cursors.Count == 1 && !Names.TryId(cursors[0], out before)))
-        {
-            return Problem.Invalid("'cursor' is what 'nextCursor' said.");
+            return problem;
         }
 
         var user = context.UserId();
-        if (limit != PageDefault || before != long.MaxValue)
+        if (!paging.IsFirst)
         {
-            return Results.Json(await pages.ReadAsync(user, before, limit), OrdersJson.Default.PageOrderView);
+            return Results.Json(await pages.ReadAsync(user, paging.Before, paging.Limit), OrdersJson.Default.PageOrderView);
         }
 
         // Who has this version already causes no more than a look at it.

@@ -45,7 +45,7 @@ internal static class OrderAudit
                 "paid-orders-have-their-payment", 0,
                 await Number(
                     "SELECT COUNT(*) FROM orders o WHERE o.sale_id = @saleId AND (o.state = @paid) <> " +
-                    "(EXISTS (SELECT 1 FROM payments p WHERE p.order_id = o.id AND p.outcome = @applied AND p.amount_cents = o.price_cents * o.units))"),
+                    "(EXISTS (SELECT 1 FROM payments p WHERE p.order_id = o.id AND p.outcome = @applied AND p.amount_cents = o.price_cents * o.units - o.discount_cents))"),
                 "An order is paid exactly if a payment of its amount was applied."),
         ];
     }

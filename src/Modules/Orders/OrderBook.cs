@@ -50,7 +50,7 @@ internal sealed class OrderBook(Shards shards, OrderOutbox outbox)
     public async Task<List<Order>> PageAsync(string userId, long before, int limit) => (await ReadAsync(userId, before, limit, counts: false)).Orders;
 
     /// <summary>The newest of a user's orders, and how many the user has.</summary>
-    /// <remarks>Every order counts one, and one more when it is not pending any more, which happens once: so each change makes the version larger, and no column is needed for it.</remarks>
+    /// <remarks>Every order counts one, one more when it is not pending any more, which happens once, and one for each time that a coupon came or went: so each change makes the version larger.</remarks>
     public Task<(List<Order> Orders, long Version)> NewestAsync(string userId, int limit) => ReadAsync(userId, long.MaxValue, limit, counts: true);
 
     private async Task<(List<Order> Orders, long Version)> ReadAsync(string userId, long before, int limit, bool counts)
@@ -83,7 +83,7 @@ internal sealed class OrderBook(Shards shards, OrderOutbox outbox)
     private static async Task<(List<Order> Orders, long Version)> ReadAtAsync(DbConnection connection, Shard shard, string ofUser, string ofPage, string userId, long before, int limit, bool counts)
     {
         var version = !counts ? 0 : await connection.QuerySingleAsync<long>(
-            $"SELECT COUNT(*) + COALESCE(SUM(CASE WHEN state <> @pending THEN 1 ELSE 0 END), 0) FROM orders WHERE {ofUser}", new { userId, pending = OrderState.Pending });
+            $"SELECT COUNT(*) + COALESCE(SUM(CASE WHEN state <> @pending THEN 1 ELSE 0 END + coupon_turns), 0) FROM orders WHERE {ofUser}", new { userId, pending = OrderState.Pending });
         var orders = await connection.QueryAsync<Order>($"SELECT {Order.ColumnsAt(shard)} FROM orders WHERE {ofPage} ORDER BY id DESC LIMIT @count", new { userId, before, count = limit + 1 });
         return (orders.AsList(), version);
     }

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Sluice.Modules.Orders.Contracts;
 using Sluice.Platform.Cache;
+using Sluice.Platform.Http;
 using Sluice.Platform.Pools;
 
 namespace Sluice.Modules.Orders;
@@ -8,9 +9,6 @@ namespace Sluice.Modules.Orders;
 /// <summary>The first page of a user's orders, kept until one of the orders changes: nearly everybody who looks at orders looks at this page. Later pages come from SQL.</summary>
 internal sealed class OrderPages(OrderBook book, TieredCache cache)
 {
-    /// <summary>Orders on a page unless the caller asks for another number.</summary>
-    public const int OrdersDefault = 40;
-
     public static CacheKey KeyOf(string userId) => CacheKey.OfUser(userId, "orders:1");
 
     /// <summary>The first page, as JSON.</summary>
@@ -27,8 +25,8 @@ internal sealed class OrderPages(OrderBook book, TieredCache cache)
     /// <summary>The first page from SQL.</summary>
     public async Task<CachedAnswer> LoadFirstAsync(string userId)
     {
-        var (orders, version) = await book.NewestAsync(userId, OrdersDefault);
-        return new CachedAnswer(version, JsonSerializer.SerializeToUtf8Bytes(Page(orders, OrdersDefault), OrdersJson.Default.PageOrderView));
+        var (orders, version) = await book.NewestAsync(userId, Paging.LimitDefault);
+        return new CachedAnswer(version, JsonSerializer.SerializeToUtf8Bytes(Page(orders, Paging.LimitDefault), OrdersJson.Default.PageOrderView));
     }
 
     // One more than fits says that there is a next page.

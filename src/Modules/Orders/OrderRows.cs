@@ -6,7 +6,7 @@ namespace Sluice.Modules.Orders;
 /// <summary>Writes orders as they are to where they belong: on their way to a shard, or from one shard to another.</summary>
 internal static class OrderRows
 {
-    private static readonly string[] Columns = ["id", "sale_id", "user_id", "sku", "title", "units", "price_cents", "currency", "state", "created_at", "pay_by", "paid_at"];
+    private static readonly string[] Columns = ["id", "sale_id", "user_id", "sku", "title", "units", "price_cents", "currency", "state", "created_at", "pay_by", "paid_at", "discount_cents", "coupon_id", "coupon_turns"];
 
     private static readonly BatchInsert AtMain = new("orders", Columns), AtShard = new("orders", [.. Columns, "kind"]);
 
@@ -26,6 +26,9 @@ internal static class OrderRows
         9 => orders[row].CreatedAt,
         10 => orders[row].PayBy,
         11 => orders[row].PaidAt,
+        12 => orders[row].DiscountCents,
+        13 => orders[row].CouponId,
+        14 => orders[row].CouponTurns,
         _ => orders[row].Kind,
     });
 }

@@ -6,6 +6,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Sluice.Modules.Orders.Contracts;
 using Sluice.Platform.Hosting;
+using Sluice.Platform.Http;
 using Sluice.Platform.Pools;
 using Sluice.Platform.Sql;
 
@@ -28,6 +29,7 @@ public sealed class OrdersModule : IModule
         services.AddSingleton<OrderOutbox>();
         services.AddSingleton<OrderBook>();
         services.AddSingleton(provider => new NewestOrders(provider.GetRequiredService<OrderPages>()));
+        services.AddSingleton<OrderCoupons>();
         services.AddSingleton<ClaimViews>();
         services.AddSingleton<ClaimAnswers>();
         services.AddSingleton<CloseOrder>();

@@ -110,7 +110,7 @@ internal sealed class ShardedOrderAudit(Shards shards, TimeProvider time)
 
         unpaid += await connection.QuerySingleAsync<long>(
             "SELECT COUNT(*) FROM orders o WHERE o.sale_id = @saleId AND (o.state = @paid) <> " +
-            "(EXISTS (SELECT 1 FROM payments p WHERE p.order_id = o.id AND p.outcome = @applied AND p.amount_cents = o.price_cents * o.units))",
+            "(EXISTS (SELECT 1 FROM payments p WHERE p.order_id = o.id AND p.outcome = @applied AND p.amount_cents = o.price_cents * o.units - o.discount_cents))",
             new { saleId, paid = OrderState.Paid, applied = PaymentOutcome.Applied });
         if (!shard.IsMain)
         {

@@ -23,8 +23,9 @@ public sealed class StocksModule : IModule
     {
         services.AddSingleton<Stock>();
         services.AddSingleton<BuyProduct>();
-        services.AddSingleton<IPoolKind, StockKind>();
     }
+
+    public void AddPoolKinds(IServiceCollection services) => services.AddSingleton<IPoolKind, StockKind>();
 
     public void MapEndpoints(IEndpointRouteBuilder routes)
     {

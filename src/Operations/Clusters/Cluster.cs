@@ -168,7 +168,7 @@ internal sealed class Cluster(ClusterFolder folder, Action<string> say)
 
         if (wanted is { Kind: not MemberKind.MariaDb } || wanted?.Name == state.Writer)
         {
-            throw new DependencyUnavailableException("cluster", $"{name} is {(wanted!.Name == state.Writer ? "the primary already" : "no MariaDB")}; the replicas are {string.Join(", ", Replicas(state).Select(replica => replica.Name))}.");
+            throw new DependencyUnavailableException("cluster", $"{name} is {(wanted!.Name == state.Writer ? "the primary already" : "no MariaDB")}; the replicas are {string.Join(", ", MariaDbMember.Others(state).Select(replica => replica.Name))}.");
         }
 
         var former = state.Find(state.Writer)!;
@@ -179,7 +179,7 @@ internal sealed class Cluster(ClusterFolder folder, Action<string> say)
         }
 
         var started = TimeProvider.System.GetTimestamp();
-        var best = await MariaDbMember.PromoteAsync(folder, Replicas(state), wanted, cancel);
+        var best = await MariaDbMember.PromoteAsync(folder, MariaDbMember.Others(state), wanted, cancel);
         var writer = state.Members.First(member => member.Kind == MemberKind.MariaDb && member.Port == best.Port);
         folder.Save(state = state with { Writer = writer.Name });
         say(string.Create(CultureInfo.InvariantCulture, $"{writer.Name} is the primary, after {TimeProvider.System.GetElapsedTime(started).TotalSeconds:0.0} s."));
@@ -191,8 +191,6 @@ internal sealed class Cluster(ClusterFolder folder, Action<string> say)
 
         say($"Every node writes to {writer.Name}. 'sluice cluster start {former.Name}' brings the former primary back as a replica.");
     }
-
-    private static IEnumerable<Member> Replicas(ClusterState state) => state.Members.Where(member => member.Kind == MemberKind.MariaDb && member.Name != state.Writer);
 
     private static Member Named(ClusterState state, string name) => state.Find(name)
         ?? throw new DependencyUnavailableException("cluster", $"there is no '{name}' in it; there are {string.Join(", ", state.InOrder.Select(member => member.Name))}.");
@@ -328,7 +326,7 @@ internal sealed class Cluster(ClusterFolder folder, Action<string> say)
             return;
         }
 
-        foreach (var replica in Replicas(state))
+        foreach (var replica in MariaDbMember.Others(state))
         {
             if (await MariaDbMember.Server(folder, replica).TryLookAsync(cancel) is { IsFollowing: false })
             {

@@ -11,7 +11,7 @@ namespace Sluice.Operations.Clusters;
 /// </summary>
 internal static partial class GaleraMember
 {
-    private static readonly TimeSpan AnswerTimeMax = TimeSpan.FromSeconds(2), FirstStartTimeMax = TimeSpan.FromSeconds(90), Look = TimeSpan.FromMilliseconds(50);
+    private static readonly TimeSpan AnswerTimeMax = TimeSpan.FromSeconds(2), FirstStartTimeMax = TimeSpan.FromSeconds(90), Look = TimeSpan.FromMilliseconds(50), LastWordsMax = TimeSpan.FromSeconds(10);
 
     public static IEnumerable<Member> Nodes(ClusterState state) => state.InOrder.Where(member => member.Kind == MemberKind.MariaDb);
 
@@ -114,11 +114,26 @@ internal static partial class GaleraMember
         var log = Path.Combine(folder.Of(member), "recover.log");
         File.Delete(log);
         await File.WriteAllTextAsync(FileOf(folder, member), Configuration(folder, state, member), cancel);
-        await MariaDbMember.RunAsync(folder.LogOf(member), [ServerPrograms.Find("mariadbd"), $"--defaults-file={FileOf(folder, member)}", "--wsrep-recover", $"--log-error={log}"], cancel);
-        return RecoveredPosition().Matches(await File.ReadAllTextAsync(log, cancel)) is [.., var last]
-            ? last.Groups["position"].Value
-            : throw new DependencyUnavailableException("sql", $"{member.Name} does not say how far it is; see {log}");
+        var process = Launch(folder, member, "--wsrep-recover", $"--log-error={log}");
+        long? said = null;
+        try
+        {
+            while (process.IsAlive && (said is not { } at || TimeProvider.System.GetElapsedTime(at) < LastWordsMax))
+            {
+                await Task.Delay(Look, TimeProvider.System, cancel);
+                said ??= await RecoveredAsync(log) is null ? null : TimeProvider.System.GetTimestamp();
+            }
+        }
+        finally
+        {
+            // MariaDB 10.11 was seen to say how far it is and not to end, for a quarter of an hour; nobody else can begin the cluster meanwhile.
+            await process.KillAsync(CancellationToken.None);
+        }
+
+        return await RecoveredAsync(log) ?? throw new DependencyUnavailableException("sql", $"{member.Name} does not say how far it is; see {log}");
     }
+
+    private static async Task<string?> RecoveredAsync(string log) => File.Exists(log) && RecoveredPosition().Matches(await File.ReadAllTextAsync(log)) is [.., var last] ? last.Groups["position"].Value : null;
 
     private static long NumberOf(string position) => long.Parse(position.Split(':')[1].Split(',')[0], CultureInfo.InvariantCulture);
 

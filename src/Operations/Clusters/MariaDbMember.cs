@@ -17,6 +17,9 @@ internal static class MariaDbMember
     /// <summary>Where the nodes write: of a Galera cluster by way of HAProxy.</summary>
     public static int WriterPort(ClusterState state) => state.Find(state.Sql == ClusterSql.Galera ? "haproxy" : state.Writer)!.Port;
 
+    /// <summary>Those beside the writer: the nodes read there, and what is dead or behind they pass by. Of a Galera cluster one of them may be written for a while; it is read all the same.</summary>
+    public static IEnumerable<Member> Others(ClusterState state) => state.InOrder.Where(member => member.Kind == MemberKind.MariaDb && member.Name != state.Writer);
+
     public static string Connection(ClusterFolder folder, int port) =>
         string.Create(CultureInfo.InvariantCulture, $"Server=127.0.0.1;Port={port};User ID={AppUser};Password={folder.Secret("sql")};Database={Database}");
 

@@ -24,6 +24,11 @@ internal static class SluiceMember
             ["SLUICE__NODES__NAME"] = member.Name,
             ["SLUICE__SQL__CONNECTION"] = MariaDbMember.Connection(folder, MariaDbMember.WriterPort(state)),
         };
+        foreach (var (number, reader) in MariaDbMember.Others(state).Index())
+        {
+            environment[string.Create(CultureInfo.InvariantCulture, $"SLUICE__SQL__READERS__{number}")] = MariaDbMember.Connection(folder, reader.Port);
+        }
+
         foreach (var (name, value) in RedisMember.Settings(folder, state))
         {
             environment[name] = value;

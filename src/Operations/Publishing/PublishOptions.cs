@@ -74,7 +74,7 @@ internal sealed class PurgeTargetsAttribute() : ValidationAttribute("at most eig
     internal static bool TryParse(string target, out string method, out string prefix)
     {
         (method, prefix) = ("", "");
-        if (target.Split(' ', StringSplitOptions.RemoveEmptyEntries) is not [var verb, var address] || verb is not ("PURGE" or "GET" or "BAN") ||
+        if (target.Split(' ', StringSplitOptions.RemoveEmptyEntries) is not [var verb, var address] || verb is not ("PURGE" or "GET") ||
             !Uri.TryCreate(address, UriKind.Absolute, out var uri) || uri.Scheme is not ("http" or "https") || uri.Query.Length > 0 || uri.Fragment.Length > 0 || uri.UserInfo.Length > 0)
         {
             return false;

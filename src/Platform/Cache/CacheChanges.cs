@@ -142,7 +142,10 @@ public sealed partial class CacheChanges(Shards shards, IReadOnlyList<Database> 
         if (noted.Count > 0)
         {
             await DropAsync([.. noted.Select(row => new CacheKey(row.Key, row.IsPrivate != 0))]);
-            await database.WriteAsync(transaction => transaction.Connection!.ExecuteAsync("DELETE FROM cache_changes WHERE id IN @ids", new { ids = SqlList.Of(noted.Select(row => row.Id)) }, transaction), LostCommit.RunAgain);
+
+            // Of many ids MariaDB may think that the whole table is the shorter way, and waits there for notes that are not committed yet. The time keeps it among the old ones.
+            await database.WriteAsync(
+                transaction => transaction.Connection!.ExecuteAsync("DELETE FROM cache_changes WHERE made_at < @before AND id IN @ids", new { before, ids = SqlList.Of(noted.Select(row => row.Id)) }, transaction), LostCommit.RunAgain);
         }
 
         return noted.Count;

@@ -19,6 +19,9 @@ public sealed record CachedAnswer(long Version, byte[]? Json)
     /// <summary>When this node began to read it (<see cref="TimeProvider.GetTimestamp"/>): nothing that was committed before is missing.</summary>
     internal long AsOf { get; init; }
 
+    /// <summary>How long it stays true by itself, where that is not for ever: it is kept no longer. Null: until something changes.</summary>
+    public TimeSpan? Lasts { get; init; }
+
     /// <summary>How often it was shown from this node's memory, about: a lost count is no harm.</summary>
     internal int Reads => reads;
 

@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using System.Diagnostics.Metrics;
 using Microsoft.Extensions.Caching.Memory;
 using Sluice.Platform.Hosting;
@@ -18,11 +17,6 @@ public sealed class TieredCache : IDisposable
 
     private const int TriesMax = 3;
 
-    // Keys of which it is remembered what was shown straight from SQL; while what nodes share is away that is every key.
-    private const int AheadMax = 50_000;
-
-    private static readonly TimeSpan AbsentGrace = TimeSpan.FromSeconds(1);
-
     // From this part of its age on, what is asked for is read anew, while everybody still gets the old one: what is often asked for is never missed.
     private const float RefreshFrom = 0.8f;
 
@@ -34,28 +28,18 @@ public sealed class TieredCache : IDisposable
     private readonly TimeProvider time;
     private readonly MemoryCache memory;
     private readonly FusionCache fusion;
-    private readonly FusionCacheEntryOptions kept, passing;
+    private readonly FusionCacheEntryOptions kept, passing, probed;
     private readonly Turns loads;
 
-    // When this node heard of a change of a key that it has in memory or is reading: of all others it need not know. Bounded by what is in memory and what is being read.
-    private readonly ConcurrentDictionary<string, long> heard = new(StringComparer.Ordinal);
-
-    // The newest answer that came straight from SQL and is not what nodes share: it may show a change that is committed and not told yet, and what is shared or in memory may be from before.
-    private readonly ConcurrentDictionary<string, Ahead> ahead = new(StringComparer.Ordinal);
-
-    // How many reads of a key are under way.
-    private readonly ConcurrentDictionary<string, int> reading = new(StringComparer.Ordinal);
     private readonly Meter meter = new(Pools.PoolMetrics.MeterName);
     private readonly TierCounts counts;
+    private readonly Freshness fresh;
     private long failures;
-    private long heardAll, sweptAt;
-
-    // At least as many as there are, about: a lost count is no harm.
-    private int aheadCount;
 
     public TieredCache(CacheTiers tiers, CacheOptions options, TimeProvider time)
     {
         (this.tiers, this.options, this.time) = (tiers, options, time);
+        fresh = new Freshness(tiers.HeardAge, time);
         memory = new MemoryCache(new MemoryCacheOptions { SizeLimit = options.ProcessMiBMax * 1024L * 1024, TrackStatistics = true });
         kept = new FusionCacheEntryOptions(options.ProcessAge)
         {
@@ -66,6 +50,7 @@ public sealed class TieredCache : IDisposable
             FailSafeThrottleDuration = TimeSpan.FromSeconds(1),
         };
         passing = new FusionCacheEntryOptions(options.ProcessAge) { Size = EntryBytes, SkipMemoryCacheRead = true, SkipMemoryCacheWrite = true };
+        probed = new FusionCacheEntryOptions(options.ProcessAge) { Size = EntryBytes };
         fusion = new FusionCache(new FusionCacheOptions { DisableTagging = true, DefaultEntryOptions = kept }, memory);
         loads = new Turns(options.LoadsAtOnceMax, options.LoadsAtOnceMax * 8, "to read what is kept nowhere");
         counts = new TierCounts(meter);
@@ -102,7 +87,7 @@ public sealed class TieredCache : IDisposable
                 var found = await shared.FindAsync(Array.ConvertAll(keys, key => key.Name));
                 for (var i = 0; i < found.Length; i++)
                 {
-                    if (found[i] is { } answer && IsBehind(keys[i], answer))
+                    if (found[i] is { } answer && fresh.IsBehind(keys[i], answer))
                     {
                         found[i] = null;
                     }
@@ -138,14 +123,14 @@ public sealed class TieredCache : IDisposable
             // Steps 2 and 3, by one for all who ask meanwhile. Until the answer is in memory a change of it must not be missed.
             var asked = time.GetTimestamp();
             CachedAnswer answer;
-            BeginReading(key.Name);
+            fresh.BeginReading(key.Name);
             try
             {
                 answer = await fusion.GetOrSetAsync<CachedAnswer>(key.Name, (context, _) => ReadAsync(key, load, context), inMemory ? kept : passing);
             }
             finally
             {
-                EndReading(key.Name);
+                fresh.EndReading(key.Name);
             }
 
             // Step 4: something has changed since it was begun to be read. Whoever comes now must not see it, so it goes, and is read again.
@@ -157,9 +142,9 @@ public sealed class TieredCache : IDisposable
             await fusion.ExpireAsync(key.Name, kept);
         }
 
-        return ShownAhead(key, await LoadAsync(load));
+        return fresh.ShownAhead(key, await LoadAsync(load));
 
-        bool IsGood(CachedAnswer answer) => !IsOutdated(key, answer.AsOf) && !IsBehind(key, answer) && (answer.Version >= known || time.GetElapsedTime(answer.AsOf) < KnownGrace);
+        bool IsGood(CachedAnswer answer) => !fresh.IsOutdated(key, answer.AsOf) && !fresh.IsBehind(key, answer) && (answer.Version >= known || time.GetElapsedTime(answer.AsOf) < KnownGrace);
     }
 
     /// <summary>True when these versions are still the newest, found out in one round trip and without loading the answers. False: they are not, or it takes a look at the answers to know.</summary>
@@ -185,50 +170,103 @@ public sealed class TieredCache : IDisposable
         return false;
     }
 
-    /// <inheritdoc cref="AreUnchangedAsync"/>
-    public ValueTask<bool> IsUnchangedAsync(CacheKey key, long version) => AreUnchangedAsync((key, version));
+    /// <summary>
+    /// True when this version is still the newest, found out without loading the answer. False: it is not, or it takes a look at the answer to know. What one user alone sees costs a round trip; what everybody sees costs one
+    /// for all who ask this node within <see cref="CacheOptions.ProcessAge"/>, and none where its memory has the answer.
+    /// </summary>
+    public ValueTask<bool> IsUnchangedAsync(CacheKey key, long version) => key.IsPrivate ? AreUnchangedAsync((key, version)) : IsNewestAsync(key, version);
 
-    /// <summary>Whether something changed after this was begun to be read, as far as this node has heard.</summary>
-    internal bool IsOutdated(CacheKey key, long asOf) => asOf <= Volatile.Read(ref heardAll) || (!heard.IsEmpty && heard.TryGetValue(key.Name, out var at) && asOf <= at);
+    private async ValueTask<bool> IsNewestAsync(CacheKey key, long version)
+    {
+        if (tiers.Shared is null)
+        {
+            return false;
+        }
+
+        if (await fusion.TryGetAsync<CachedAnswer>(key.Name, kept) is { HasValue: true, Value: var near } && time.GetElapsedTime(near.AsOf) < options.ProcessAge * RefreshFrom)
+        {
+            if (near.Version != version || !Stands(near))
+            {
+                return false;
+            }
+
+            Near(near);
+            return true;
+        }
+
+        // A change that is heard of meanwhile must not be missed, as with an answer. While the engine is away nothing old stands in: the way of the answers knows what to do then.
+        var name = ProbeOf(key.Name);
+        CachedAnswer probe;
+        fresh.BeginReading(key.Name);
+        try
+        {
+            probe = await fusion.GetOrSetAsync<CachedAnswer>(name, (context, _) => ReadVersionAsync(key, context), probed);
+        }
+        finally
+        {
+            fresh.EndReading(key.Name);
+        }
+
+        if (!Stands(probe))
+        {
+            await fusion.ExpireAsync(name, probed);
+            return false;
+        }
+
+        if (probe.Version != version)
+        {
+            return false;
+        }
+
+        counts.Count(Tier.Version, 0);
+        return true;
+
+        bool Stands(CachedAnswer answer) => !fresh.IsOutdated(key, answer.AsOf) && !fresh.IsBehind(key, answer);
+    }
+
+    // Version 0, which nobody asks for: it is not there, or somebody reads it just now, or the engine is away. That is remembered for a moment only, so that a crowd does not ask one by one.
+    private async Task<CachedAnswer> ReadVersionAsync(CacheKey key, FusionCacheFactoryExecutionContext<CachedAnswer> context)
+    {
+        var asOf = time.GetTimestamp();
+        long? version = null;
+        try
+        {
+            version = (await tiers.Shared!.VersionsAsync([key.Name]))[0];
+        }
+        catch (DependencyUnavailableException)
+        {
+            Interlocked.Increment(ref failures);
+        }
+
+        if (version is null && KnownGrace < options.ProcessAge)
+        {
+            context.Options.SetDuration(KnownGrace);
+        }
+
+        return new CachedAnswer(version ?? 0, []) { AsOf = asOf };
+    }
+
+    // Where in memory the version alone is.
+    private static string ProbeOf(string key) => "v" + key;
+
+    /// <inheritdoc cref="Freshness.IsOutdated"/>
+    internal bool IsOutdated(CacheKey key, long asOf) => fresh.IsOutdated(key, asOf);
 
     /// <summary>Something under this key has changed, and what nodes share of it is dropped: nothing that was begun to be read before is shown from now on.</summary>
     internal void Hear(string key)
     {
-        if (reading.ContainsKey(key) || memory.TryGetValue(key, out _))
+        // In this order: what is not being read any more is in memory by then.
+        if (fresh.IsBeingRead(key) || memory.TryGetValue(key, out _) || memory.TryGetValue(ProbeOf(key), out _))
         {
-            heard[key] = time.GetTimestamp();
+            fresh.Outdate(key);
         }
     }
 
-    /// <summary>Changes may have been missed: everything that was begun to be read before counts as changed.</summary>
-    internal void HearAll() => Volatile.Write(ref heardAll, time.GetTimestamp());
+    /// <inheritdoc cref="Freshness.HearAll"/>
+    internal void HearAll() => fresh.HearAll();
 
-    /// <summary>Forgets changes of which nothing older can be in memory any more.</summary>
-    internal void Sweep()
-    {
-        if (time.GetElapsedTime(sweptAt) < tiers.HeardAge)
-        {
-            return;
-        }
-
-        sweptAt = time.GetTimestamp();
-        foreach (var (key, shown) in ahead)
-        {
-            if (time.GetElapsedTime(shown.At) > tiers.HeardAge)
-            {
-                ahead.TryRemove(new(key, shown));
-            }
-        }
-
-        aheadCount = ahead.Count;
-        foreach (var (key, at) in heard)
-        {
-            if (time.GetElapsedTime(at) > tiers.HeardAge)
-            {
-                heard.TryRemove(new(key, at));
-            }
-        }
-    }
+    /// <inheritdoc cref="Freshness.Sweep"/>
+    internal void Sweep() => fresh.Sweep();
 
     public void Dispose()
     {
@@ -251,7 +289,7 @@ public sealed class TieredCache : IDisposable
             try
             {
                 (answer, lease) = await shared.TakeAsync(key.Name);
-                if (answer is not null && IsBehind(key, answer))
+                if (answer is not null && fresh.IsBehind(key, answer))
                 {
                     // This node has shown a newer one: what is shared is from before a change that nobody has told yet.
                     await shared.DropAsync([key.Name]);
@@ -275,11 +313,12 @@ public sealed class TieredCache : IDisposable
             answer = await LoadAsync(load) with { AsOf = asOf };
             if (!await KeepAsync(key, lease, answer))
             {
-                ShownAhead(key, answer);
+                fresh.ShownAhead(key, answer);
             }
         }
 
         var duration = answer.Json is null && options.AbsentAge < options.ProcessAge ? options.AbsentAge : options.ProcessAge;
+        duration = answer.Lasts is { } lasts && lasts < duration ? lasts : duration;
         context.Options.SetDuration(duration).SetSize(EntryBytes + (2 * key.Name.Length) + (answer.Json?.Length ?? 0));
         if (context is { HasStaleValue: true, StaleValue.Value.Reads: var shown } && shown >= options.HotReadsMin)
         {
@@ -300,7 +339,8 @@ public sealed class TieredCache : IDisposable
         try
         {
             var whole = answer.Json is null ? options.AbsentAge : options.SharedAge;
-            return await tiers.Shared!.KeepAsync(key.Name, lease, answer, whole * (1 + (Random.Shared.NextDouble() / 10)));
+            var age = whole * (1 + (Random.Shared.NextDouble() / 10));
+            return await tiers.Shared!.KeepAsync(key.Name, lease, answer, answer.Lasts is { } lasts && lasts < age ? lasts : age);
         }
         catch (DependencyUnavailableException)
         {
@@ -308,21 +348,6 @@ public sealed class TieredCache : IDisposable
             return false;
         }
     }
-
-    private CachedAnswer ShownAhead(CacheKey key, CachedAnswer answer)
-    {
-        if (aheadCount < AheadMax)
-        {
-            aheadCount++;
-            ahead.AddOrUpdate(key.Name, _ => new Ahead(answer.Version, time.GetTimestamp()), (_, shown) => answer.Version >= shown.Version ? new Ahead(answer.Version, time.GetTimestamp()) : shown);
-        }
-
-        return answer;
-    }
-
-    // Whether this node has shown a newer one. That there is no such thing has no version: it counts as older for a moment, longer than a change takes to be told.
-    private bool IsBehind(CacheKey key, CachedAnswer answer) =>
-        !ahead.IsEmpty && ahead.TryGetValue(key.Name, out var shown) && answer.Version < shown.Version && (answer.Json is not null || time.GetElapsedTime(shown.At) < AbsentGrace);
 
     // Where what is of one user is kept; null where this node's memory does it.
     private SharedAnswers? SharedOf(CacheKey key) => key.IsPrivate && !tiers.IsAlone ? tiers.Shared : null;
@@ -342,17 +367,6 @@ public sealed class TieredCache : IDisposable
         }
     }
 
-    private void BeginReading(string key) => reading.AddOrUpdate(key, 1, (_, readers) => readers + 1);
-
-    private void EndReading(string key)
-    {
-        if (reading.AddOrUpdate(key, 0, (_, readers) => readers - 1) == 0)
-        {
-            // Unless somebody has begun in between.
-            reading.TryRemove(new(key, 0));
-        }
-    }
-
     // Read by an earlier caller, or by one who asked a moment before.
     private CachedAnswer Near(CachedAnswer answer)
     {
@@ -363,6 +377,4 @@ public sealed class TieredCache : IDisposable
     }
 
     private void Told(CachedAnswer answer, Tier tier) => counts.Count(tier, answer.Json?.Length ?? 0);
-
-    private sealed record Ahead(long Version, long At);
 }

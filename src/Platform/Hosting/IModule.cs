@@ -21,6 +21,11 @@ public interface IModule
     /// <summary>Services that every role needs.</summary>
     void AddServices(IServiceCollection services);
 
+    /// <summary>The kinds of pools to which it gives a meaning. Only on nodes that run the module: what is claimed of them is written and audited there.</summary>
+    void AddPoolKinds(IServiceCollection services)
+    {
+    }
+
     /// <summary>Routes; called on nodes with the role <c>api</c>.</summary>
     void MapEndpoints(IEndpointRouteBuilder routes);
 

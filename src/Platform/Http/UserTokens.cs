@@ -166,7 +166,9 @@ public sealed class UserTokens : IDisposable
 
     private Verdict? Read(ReadOnlySpan<byte> payload, Signer signer)
     {
-        string? subject = null, issuer = null, audience = null;
+        // By bytes, without a string for each name: a buyer of a rush is read once and never again.
+        string? subject = null;
+        bool isIssuer = false, isAudience = false;
         long expires = 0, notBefore = 0;
         var json = new Utf8JsonReader(payload);
         while (json.Read())
@@ -176,27 +178,30 @@ public sealed class UserTokens : IDisposable
                 continue;
             }
 
-            var name = json.GetString();
-            json.Read();
-            switch (name)
+            if (json.ValueTextEquals("sub"u8))
             {
-                case "sub":
-                    subject = json.TokenType == JsonTokenType.String ? json.GetString() : null;
-                    break;
-                case "iss":
-                    issuer = json.TokenType == JsonTokenType.String ? json.GetString() : null;
-                    break;
-                case "aud":
-                    audience = json.TokenType == JsonTokenType.String ? json.GetString() : null;
-                    break;
-                case "exp":
-                    expires = json.TokenType == JsonTokenType.Number && json.TryGetInt64(out var expiresAt) ? expiresAt : long.MaxValue;
-                    break;
-                case "nbf":
-                    notBefore = json.TokenType == JsonTokenType.Number && json.TryGetInt64(out var notBeforeAt) ? notBeforeAt : long.MaxValue;
-                    break;
-                default:
-                    break;
+                json.Read();
+                subject = json.TokenType == JsonTokenType.String ? json.GetString() : null;
+            }
+            else if (json.ValueTextEquals("iss"u8))
+            {
+                json.Read();
+                isIssuer = json.TokenType == JsonTokenType.String && json.ValueTextEquals("sluice"u8);
+            }
+            else if (json.ValueTextEquals("aud"u8))
+            {
+                json.Read();
+                isAudience = json.TokenType == JsonTokenType.String && json.ValueTextEquals("sluice"u8);
+            }
+            else if (json.ValueTextEquals("exp"u8))
+            {
+                json.Read();
+                expires = SecondsOf(ref json);
+            }
+            else if (json.ValueTextEquals("nbf"u8))
+            {
+                json.Read();
+                notBefore = SecondsOf(ref json);
             }
         }
 
@@ -208,10 +213,12 @@ public sealed class UserTokens : IDisposable
 
         var until = DateTimeOffset.FromUnixTimeSeconds(expires);
         until = until < signer.Key.ChecksUntil ? until : signer.Key.ChecksUntil;
-        return subject is not null && issuer == "sluice" && audience == "sluice" && until > now && DateTimeOffset.FromUnixTimeSeconds(notBefore) <= now + Skew
+        return subject is not null && isIssuer && isAudience && until > now && DateTimeOffset.FromUnixTimeSeconds(notBefore) <= now + Skew
             ? new Verdict(subject, until, signer)
             : null;
     }
+
+    private static long SecondsOf(ref Utf8JsonReader json) => json.TokenType == JsonTokenType.Number && json.TryGetInt64(out var seconds) ? seconds : long.MaxValue;
 
     /// <summary>A key, and how tokens of it begin: the header, which names it, and the dot.</summary>
     private sealed class Signer : IDisposable

@@ -1,4 +1,5 @@
 using System.Data.Common;
+using Sluice.Platform.Cache;
 
 namespace Sluice.Platform.Pools;
 
@@ -7,6 +8,12 @@ public interface IPoolKind
 {
     /// <summary>The value of <see cref="Pool.Kind"/>.</summary>
     string Kind { get; }
+
+    /// <summary>Whether each of its claims becomes an order, with the claim's id.</summary>
+    bool MakesOrders => true;
+
+    /// <summary>What is kept for a user and shows what claims of this kind became, beside the user's orders: dropped when the user is told of such a claim.</summary>
+    IReadOnlyList<CacheKey> KeysOf(string userId) => [];
 
     /// <summary>
     /// Writes the module's rows for claims that are new, in the transaction that writes the claims: both or neither. Called once for the whole batch.

@@ -49,6 +49,21 @@ public sealed record Pool(
     long? RootId,
     long? TakingFor)
 {
+    /// <summary>How it stands at a time: <c>draft</c>, <c>scheduled</c>, <c>open</c>, <c>paused</c>, <c>closed</c>. The same reading of gate and times as in Claim.lua, which decides; this one only tells.</summary>
+    public string StateAt(DateTimeOffset now)
+    {
+        var ms = now.ToUnixTimeMilliseconds();
+        return Gate switch
+        {
+            Gate.Draft => "draft",
+            Gate.Paused => "paused",
+            Gate.Closed => "closed",
+            Gate.Open when ClosesAt <= ms => "closed",
+            Gate.Open when OpensAt > ms => "scheduled",
+            Gate.Open => "open",
+        };
+    }
+
     /// <summary>What Redis may sell from, claims included; those that are being taken from it still count.</summary>
     internal long RedisUnits => CapacityUnits - SetAsideUnits;
 

@@ -157,7 +157,7 @@ public sealed class PoolAudit(Database database, Shards shards, RedisConnection 
             421, "other-node", "Not this node", $"This node does not run the module of a {pool.Kind}. Ask a node that does (setting Modules)."));
         var own = await kind.AuditAsync(connection, pool.Id, ids);
         checks.AddRange(own);
-        var orders = own.Count > 0 ? own[0].Found : 0;
+        var orders = kind.MakesOrders && own.Count > 0 ? own[0].Found : 0;
 
         var unreturned = await Number("SELECT COALESCE(SUM(units), 0) FROM releases WHERE pool_id IN @lanes AND returned = 0");
         return new Counts(pool, lanes, sold, released, adjustments, accepted, unreturned, orders, checks);

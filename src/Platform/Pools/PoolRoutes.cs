@@ -31,8 +31,6 @@ public sealed record ClaimRowView(string ClaimId, string UserId, string PoolId, 
 
 public sealed record DeadLetterView(string Entry, string Error, DateTime At);
 
-public sealed record Page<T>(IReadOnlyList<T> Items, string? NextCursor);
-
 public sealed record Moved(int Count);
 
 /// <summary>The routes of pools: certificates for everybody, the inside for the shop's servers.</summary>
@@ -65,11 +63,9 @@ public static class PoolRoutes
 
     private static async Task<IResult> ListAsync(HttpContext context, PoolStore pools)
     {
-        var cursors = context.Request.Query["cursor"];
-        var before = long.MaxValue;
-        if (cursors.Count > 1 || (cursors.Count == 1 && !Names.TryId(cursors[0], out before)))
+        if (Paging.CursorOf(context.Request) is not { } before)
         {
-            return Problem.Invalid("'cursor' is what 'nextCursor' said.");
+            return Paging.BadCursor;
         }
 
         var found = await pools.ListAsync(PoolsMax + 1, before);
@@ -108,7 +104,7 @@ public static class PoolRoutes
     // Lanes are parts of a pool: for others there are none.
     private static async Task<Pool?> FindAsync(string id, PoolStore pools) => Names.TryId(id, out var poolId) && await pools.FindAsync(poolId) is { RootId: null } pool ? pool : null;
 
-    private static async Task<IResult> LookupAsync(ClaimsLookup request, Database database)
+    private static async Task<IResult> LookupAsync(ClaimsLookup request, Database database, IEnumerable<IPoolKind> kinds)
     {
         if (request.ClaimIds is not { Count: >= 1 and <= LookupIdsMax } texts)
         {
@@ -126,13 +122,14 @@ public static class PoolRoutes
             ids.Add(id);
         }
 
-        var rows = await database.ReadAsync(connection => connection.QueryAsync<(long Id, long PoolId, string UserId, int Units, ClaimState State, string? Reason)>(
-            "SELECT c.id, COALESCE(p.root_id, c.pool_id), c.user_id, c.units, c.state, c.reason FROM claims c JOIN pools p ON p.id = c.pool_id WHERE c.id IN @ids", new { ids = SqlList.Of(ids) }));
+        var others = kinds.Where(kind => !kind.MakesOrders).Select(kind => kind.Kind).ToHashSet(StringComparer.Ordinal);
+        var rows = await database.ReadAsync(connection => connection.QueryAsync<(long Id, long PoolId, string UserId, int Units, ClaimState State, string? Reason, string Kind)>(
+            "SELECT c.id, COALESCE(p.root_id, c.pool_id), c.user_id, c.units, c.state, c.reason, p.kind FROM claims c JOIN pools p ON p.id = c.pool_id WHERE c.id IN @ids", new { ids = SqlList.Of(ids) }));
         return Results.Json(
             new Page<ClaimRowView>(
                 [.. rows.Select(row => new ClaimRowView(
                     Names.Id(row.Id), row.UserId, Names.Id(row.PoolId), row.Units, StateName(row.State), row.Reason,
-                    row.State == ClaimState.Rejected ? null : Names.Id(row.Id)))],
+                    row.State == ClaimState.Rejected || others.Contains(row.Kind) ? null : Names.Id(row.Id)))],
                 null),
             PoolsJson.Default.PageClaimRowView);
     }

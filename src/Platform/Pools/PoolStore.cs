@@ -82,6 +82,17 @@ public sealed class PoolStore(Database database, RedisConnection redis, PoolRebu
             new { id, gate, opensAt = opensAt?.ToUnixTimeMilliseconds(), closed = Gate.Closed },
             transaction) > 0;
 
+    /// <summary>An operator's hand at the gate of a pool that there is, committed; <see cref="ApplyAsync"/> brings it to Redis. Opening means now: a time in the future, or none, becomes this moment. After a pause the time in the past stays.</summary>
+    /// <returns>False when the pool is closed for good, or its time is over and it should open.</returns>
+    /// <exception cref="DependencyUnavailableException">Not run again by itself when its commit got lost: another operator may have turned the gate since. This one sees what there is, and presses again.</exception>
+    public async Task<bool> TurnGateAsync(long id, Gate gate)
+    {
+        var pool = await FindAsync(id) ?? throw new InvalidOperationException($"There is no pool {id}.");
+        var now = time.GetUtcNow();
+        DateTimeOffset? opensAt = gate == Gate.Open && !(pool.OpensAt <= now.ToUnixTimeMilliseconds()) ? now : null;
+        return !(gate == Gate.Open && pool.ClosesAt <= now.ToUnixTimeMilliseconds()) && await database.WriteAsync(transaction => SetGateAsync(transaction, id, gate, opensAt));
+    }
+
     /// <summary>Adds units in the caller's transaction, with a ledger row; to each lane its share.</summary>
     /// <returns>False when the pool is closed.</returns>
     public async Task<bool> AddUnitsAsync(DbTransaction transaction, long id, long adjustmentId, long units)

@@ -2,6 +2,8 @@ using System.Globalization;
 using Sluice.Operations.Clusters;
 using Sluice.Platform.Pools;
 using Sluice.Platform.Redis;
+using Sluice.Platform.WriteQueue;
+using Sluice.Tests.Integration.Contract;
 using Sluice.Tests.Integration.Failure;
 using Sluice.Tests.Integration.Servers;
 using StackExchange.Redis;
@@ -15,8 +17,6 @@ namespace Sluice.Tests.Integration.Cluster;
 [Collection(Clusters.Name)]
 public sealed class ClusterDrillTests(ITestOutputHelper output)
 {
-    private const int Stock = 12_000, KeyedBuyers = 9_000, UnkeyedBuyers = 3_000;
-
     [Fact]
     public async Task Nodes_RestartedOneAfterAnother_FailNoRequestAndLoseNothing()
     {
@@ -55,13 +55,13 @@ public sealed class ClusterDrillTests(ITestOutputHelper output)
         var crowd = await DrillAsync(host, async () =>
         {
             await host.DoAsync("kill", "api-1");
-            await AwaitUpstreamAsync(host, "api-1", isIn: false);
+            await ClusterRush.AwaitUpstreamAsync(host, "api-1", isIn: false);
             await host.DoAsync("start", "api-1");
-            await AwaitUpstreamAsync(host, "api-1", isIn: true);
+            await ClusterRush.AwaitUpstreamAsync(host, "api-1", isIn: true);
             await host.DoAsync("kill", "api-2", "--stop");
-            await AwaitUpstreamAsync(host, "api-2", isIn: false);
+            await ClusterRush.AwaitUpstreamAsync(host, "api-2", isIn: false);
             await host.DoAsync("kill", "api-2", "--cont");
-            await AwaitUpstreamAsync(host, "api-2", isIn: true);
+            await ClusterRush.AwaitUpstreamAsync(host, "api-2", isIn: true);
         });
 
         // What carries a key, or only looks, is tried at the other node; a claim without a key is not: it may have been taken. On a machine that is too busy the other node may say itself that an engine is away:
@@ -72,17 +72,6 @@ public sealed class ClusterDrillTests(ITestOutputHelper output)
         var withoutKey = crowd.Failures.Where(failure => failure.Key.StartsWith("claim without key", StringComparison.Ordinal)).Sum(failure => failure.Value);
         Assert.InRange(crowd.Failures.GetValueOrDefault("claim with key: NoNode"), 0, Math.Max(2 * withoutKey, 12));
         Assert.InRange(crowd.Failures.GetValueOrDefault("claim with key: Unavailable"), 0, 2 * Crowd.AtOnce);
-    }
-
-    [Fact]
-    public async Task Nginx_KilledAndStartedAgain_LosesNothing()
-    {
-        await using var host = await OneHost.StartAsync("single");
-        await DrillAsync(host, async () =>
-        {
-            await host.DoAsync("kill", "nginx");
-            await host.DoAsync("start", "nginx");
-        }, part: 0.5);
     }
 
     [Fact]
@@ -102,27 +91,6 @@ public sealed class ClusterDrillTests(ITestOutputHelper output)
             await host.DoAsync("start", "redis-1");
         }, part: 0.5);
         Assert.Equal(written, File.GetLastWriteTimeUtc(file));
-    }
-
-    // A few seconds; SLUICE_TEST_CUT_SECONDS=10 is the drill as it was measured: cut for 10 s in a rush of 30 s.
-    [Fact]
-    public async Task Network_CutBetweenTheNodesAndRedisInMidRush_LosesNothing()
-    {
-        await using var host = await OneHost.StartAsync("single");
-        var cut = TimeSpan.FromSeconds(int.TryParse(Environment.GetEnvironmentVariable("SLUICE_TEST_CUT_SECONDS"), NumberStyles.None, CultureInfo.InvariantCulture, out var seconds) ? seconds : 3);
-        var redis = new ClusterFolder(host.Folder).Load().Find("redis-1")!;
-        var crowd = await DrillAsync(host, async () =>
-        {
-            await using (await NetworkCut.OfAsync(redis.Port))
-            {
-                await Eventually.TrueAsync(async () => (await host.Shop.AnswerAsync(new HttpRequestMessage(HttpMethod.Get, "/health/ready"))) is { Status: 503 } answer && answer.Text.Contains("redis", StringComparison.Ordinal), "a node misses Redis");
-                await Task.Delay(cut, TimeProvider.System);
-            }
-
-            await Task.Delay(cut * 2, TimeProvider.System);
-        }, part: 0.5);
-        Assert.True(redis.IsAlive);
-        output.WriteLine($"cut off from Redis for {cut.TotalSeconds:0} s and what a node needed to say so: {crowd.LongestClaimGap.TotalSeconds:0.0} s without an answer to a claim");
     }
 
     [Fact]
@@ -172,7 +140,7 @@ public sealed class ClusterDrillTests(ITestOutputHelper output)
         var sold = (int)(await host.Shop.SettledCertificateAsync(sale))["soldUnits"]!;
         await Task.WhenAll(new ClusterFolder(host.Folder).Load().Members.Where(member => member.Kind == MemberKind.Redis).Select(member => member.Process!.KillAsync(CancellationToken.None)));
         await host.DoAsync("up");
-        await Eventually.TrueAsync(async () => (await host.TryAsync("status")).Exit == 0, "all are well again");
+        await Eventually.TrueAsync(host.IsWellAsync, "all are well again");
         Assert.Equal(3, (await host.StatusAsync())["members"]!.AsArray().Count(member => (string)member!["role"]! == "redis primary"));
         Assert.Equal(201, (await host.Shop.ClaimAsync(other, await host.Shop.TokenAsync("last"), prefer: "wait=20")).Status);
         foreach (var (id, units) in new[] { (sale, sold), (other, 2) })
@@ -209,25 +177,28 @@ public sealed class ClusterDrillTests(ITestOutputHelper output)
     public async Task GaleraWriter_KilledInMidRush_IsReplacedUnattended_AndTheClusterComesBackFromEveryStop()
     {
         await using var host = await OneHost.StartAsync("galera");
-        var crowd = await DrillAsync(host, async () =>
+        var crowd = await ClusterRush.DrillAsync(host, output, async (sale, crowd) =>
         {
             await host.DoAsync("kill", "mariadb-1");
             var lost = TimeProvider.System.GetTimestamp();
-            await Eventually.TrueAsync(async () => WriterOf(await host.StatusAsync()) is "mariadb-2", "another node is written");
+            await Eventually.TrueAsync(async () => ClusterRush.WriterOf(await host.StatusAsync()) is "mariadb-2", "another node is written");
             output.WriteLine($"seen by 'status' that another node is written: {TimeProvider.System.GetElapsedTime(lost).TotalSeconds:0.0} s after the kill");
 
-            await Eventually.TrueAsync(async () => (long?)(await host.StatusAsync())["queueDepth"] == 0, "what waited is written");
+            await ClusterRush.AwaitWrittenAsync(host, sale, crowd);
             await host.DoAsync("start", "mariadb-1");
         });
         output.WriteLine($"the Galera writer killed: {crowd.LongestClaimGap.TotalSeconds:0.0} s without an answer to a claim");
-        await Eventually.TrueAsync(async () => WriterOf(await host.StatusAsync()) is "mariadb-1", "the first node is written again");
+        await Eventually.TrueAsync(async () => ClusterRush.WriterOf(await host.StatusAsync()) is "mariadb-1", "the first node is written again");
 
         // Stopped in order, and crashed all at once: both times the node that has most begins, and everything is there.
         await host.DoAsync("down");
         Assert.Contains("mariadb-1 has more than mariadb-3", (await host.TryAsync("start", "mariadb-3")).Says, StringComparison.Ordinal);
         await host.DoAsync("up");
         var sale = await host.Shop.OpenSaleAsync(5);
-        Assert.Equal(201, (await host.Shop.ClaimAsync(sale, await host.Shop.TokenAsync("last"), prefer: "wait=20")).Status);
+        var token = await host.Shop.TokenAsync("last");
+        var claim = await host.Shop.ClaimAsync(sale, token, prefer: "wait=20");
+        Assert.Equal(201, claim.Status);
+        await host.AwaitReadersAsync(claim.ClaimId, token, "mariadb-2", "mariadb-3");
         foreach (var name in new[] { "mariadb-1", "mariadb-2", "mariadb-3" })
         {
             await host.DoAsync("kill", name);
@@ -239,8 +210,6 @@ public sealed class ClusterDrillTests(ITestOutputHelper output)
         var certificate = await host.Shop.SettledCertificateAsync(sale);
         Assert.Equal(("holds", 1), ((string?)certificate["verdict"], (int)certificate["soldUnits"]!));
     }
-
-    private static string? WriterOf(System.Text.Json.Nodes.JsonObject status) => (string?)status["members"]!.AsArray().SingleOrDefault(member => (string)member!["role"]! == "sql writer")?["name"];
 
     // The member of a Redis Cluster that has the pool of a sale, as most of the nodes see it that answer.
     private static async Task<string> PrimaryOfAsync(OneHost host, string sale)
@@ -256,44 +225,30 @@ public sealed class ClusterDrillTests(ITestOutputHelper output)
         return servers.Single(server => server.Port == port).Name;
     }
 
-    private Task<Crowd> DrillAsync(OneHost host, Func<Task> happens, double part = 1) => DrillAsync(host, _ => happens(), part);
-
-    /// <param name="happens">Is told the sale.</param>
-    /// <param name="part">Of the stock and of the buyers.</param>
-    private async Task<Crowd> DrillAsync(OneHost host, Func<string, Task> happens, double part = 1)
+    [Fact(Skip = "SLUICE_TEST_ALL=1 runs it", SkipType = typeof(Drills), SkipUnless = nameof(Drills.RunsAll))]
+    public async Task RabbitMq_KilledAndStartedAgain_LosesNothing()
     {
-        var stock = (int)(Stock * part);
-        var sale = await host.Shop.OpenSaleAsync(stock);
-        var ledger = new Ledger(sale, stock);
-        var keyed = await Rush.BuyersAsync(host.Shop, (int)(KeyedBuyers * part), "keyed");
-        var unkeyed = await Rush.BuyersAsync(host.Shop, (int)(UnkeyedBuyers * part), "unkeyed");
-        using var crowd = new Crowd(host.Shop, ledger, keyed, unkeyed);
-        using var stop = new CancellationTokenSource();
-        var pressing = crowd.PressAsync(stop.Token);
-        await Eventually.TrueAsync(() => Task.FromResult(ledger.Count > 500), "the rush is on");
-        try
-        {
-            await happens(sale);
-
-            // And once more calm, so that what comes back late is counted too.
-            var answers = crowd.Answers;
-            await Eventually.TrueAsync(() => Task.FromResult(crowd.Answers > answers + 500), "the rush goes on");
-        }
-        finally
-        {
-            await stop.CancelAsync();
-            await pressing;
-        }
-
-        await crowd.SettleAsync();
-
-        // A claim without a key whose answer was cut off may have been taken, and its buyer was not told.
-        var audited = await ledger.AuditAsync(host.Shop, strangersMax: crowd.Failures.Where(failure => failure.Key.StartsWith("claim without key", StringComparison.Ordinal)).Sum(failure => failure.Value));
-        output.WriteLine($"{crowd.Says}; {ledger.Count} acknowledged, {audited.Sold} sold, 0 lost, 0 doubled; certificate {audited.Certificate["verdict"]}");
-        return crowd;
+        await using var rabbit = await RabbitMqServer.StartAsync();
+        await using var host = await OneHost.StartAsync("single", "single", Engines.QueueSettings(new() { Engine = QueueEngine.RabbitMq, Connection = rabbit.Connection, Name = "cluster" }));
+        await Eventually.TrueAsync(() => rabbit.KeepsAsync("cluster.flash-sale", "cluster.stock"), "RabbitMQ has written down its queues");
+        var away = TimeSpan.Zero;
+        var crowd = await ClusterRush.DrillAsync(
+            host, output,
+            async (_, crowd) =>
+            {
+                await rabbit.KillAsync();
+                var killed = TimeProvider.System.GetTimestamp();
+                var answers = crowd.Answers;
+                await Eventually.TrueAsync(async () => crowd.Answers > answers + 1_000 && (long?)(await host.StatusAsync())["queueDepth"] > 0, "the sale goes on, and its claims wait");
+                await rabbit.BeginAsync();
+                away = TimeProvider.System.GetElapsedTime(killed);
+                await Eventually.TrueAsync(async () => (await host.Shop.Http.GetStringAsync("/health/ready")) == "ready", "all is well again");
+            },
+            atLeast: TimeSpan.FromSeconds(30));
+        output.WriteLine($"RabbitMQ away for {away.TotalSeconds:0.0} s: {crowd.LongestClaimGap.TotalSeconds:0.0} s without an answer to a claim");
     }
 
-    private static Task AwaitUpstreamAsync(OneHost host, string node, bool isIn) => Eventually.TrueAsync(
-        async () => (await File.ReadAllTextAsync(Path.Combine(host.Folder, "nginx", "sluice-upstream.conf"))).Contains($"# {node}", StringComparison.Ordinal) == isIn,
-        $"{node} is {(isIn ? "in" : "out of")} nginx' upstream");
+    private Task<Crowd> DrillAsync(OneHost host, Func<Task> happens, double part = 1) => ClusterRush.DrillAsync(host, output, (_, _) => happens(), part);
+
+    private Task<Crowd> DrillAsync(OneHost host, Func<string, Task> happens, double part = 1) => ClusterRush.DrillAsync(host, output, (sale, _) => happens(sale), part);
 }

@@ -14,6 +14,9 @@ internal sealed class Crowd : IDisposable
     /// <summary>Visitors; each waits for its answer before it clicks again.</summary>
     public const int AtOnce = 24;
 
+    // Not waits for something: bounds on how hard the crowd hammers. A visitor clicks far more often than people do; without any pause the crowd would take the machine for itself, and whatever happens to the cluster would take minutes.
+    private static readonly TimeSpan AfterAnAnswer = TimeSpan.FromMilliseconds(20), AfterNone = TimeSpan.FromMilliseconds(50);
+
     private readonly SluiceServer shop;
     private readonly Ledger ledger;
     private readonly IReadOnlyList<Buyer> keyed, unkeyed;
@@ -23,18 +26,24 @@ internal sealed class Crowd : IDisposable
     private readonly Lock gapLock = new();
     private long lastAnswer, lastClaim;
     private TimeSpan longestGap, longestClaimGap;
+    private readonly int? newPerSecond;
+    private long began;
     private int nextKeyed = -1, nextUnkeyed = -1, answers;
 
     /// <param name="keyed">Buyers that claim with a key and may be asked again.</param>
     /// <param name="unkeyed">Buyers that claim once, without a key.</param>
-    public Crowd(SluiceServer shop, Ledger ledger, IReadOnlyList<Buyer> keyed, IReadOnlyList<Buyer> unkeyed)
+    /// <param name="newPerSecond">Buyers with a key that come new in a second, and others in the same proportion, so that new claims flow as long as there are buyers. Null: all are there at once.</param>
+    public Crowd(SluiceServer shop, Ledger ledger, IReadOnlyList<Buyer> keyed, IReadOnlyList<Buyer> unkeyed, int? newPerSecond = null)
     {
-        (this.shop, this.ledger, this.keyed, this.unkeyed) = (shop, ledger, keyed, unkeyed);
+        (this.shop, this.ledger, this.keyed, this.unkeyed, this.newPerSecond) = (shop, ledger, keyed, unkeyed, newPerSecond);
         rush = new Rush(shop, ledger, keyed);
         http = new HttpClient(new SocketsHttpHandler { MaxConnectionsPerServer = AtOnce, UseProxy = false }) { BaseAddress = shop.Http.BaseAddress, Timeout = TimeSpan.FromSeconds(30) };
     }
 
     public int Answers => answers;
+
+    /// <summary>Claims that somebody was told of.</summary>
+    public int Acknowledged => ledger.Count;
 
     /// <summary>Requests without a good answer, by what was asked and what came.</summary>
     public IReadOnlyDictionary<string, int> Failures => failures;
@@ -49,12 +58,12 @@ internal sealed class Crowd : IDisposable
     /// <summary>Clicks until told to stop.</summary>
     public Task PressAsync(CancellationToken stop)
     {
-        lastAnswer = lastClaim = Stopwatch.GetTimestamp();
+        began = lastAnswer = lastClaim = Stopwatch.GetTimestamp();
         return Task.WhenAll(Enumerable.Range(0, AtOnce).Select(async visitor =>
         {
             for (var click = visitor; !stop.IsCancellationRequested; click++)
             {
-                var what = click % 8 == 0 ? "look" : click % 8 == 1 && Volatile.Read(ref nextUnkeyed) < unkeyed.Count - 1 ? "claim without key" : "claim with key";
+                var what = click % 8 == 0 ? "look" : click % 8 == 1 && Volatile.Read(ref nextUnkeyed) < Come(unkeyed) - 1 ? "claim without key" : "claim with key";
                 var failure = what switch
                 {
                     "look" => await LookAsync(),
@@ -68,16 +77,25 @@ internal sealed class Crowd : IDisposable
                 else
                 {
                     failures.AddOrUpdate($"{what}: {failure}", 1, (_, count) => count + 1);
-
-                    // Not a wait for something: only a bound on how hard a crowd without an answer hammers.
-                    await Task.Delay(TimeSpan.FromMilliseconds(50), TimeProvider.System);
                 }
+
+                await Task.Delay(failure is null ? AfterAnAnswer : AfterNone, TimeProvider.System, CancellationToken.None);
             }
         }));
     }
 
-    /// <summary>Each keyed buyer that has no answer yet asks until there is one.</summary>
-    public Task SettleAsync() => rush.SettleAsync();
+    /// <summary>No new buyer will come: every one of them has.</summary>
+    public bool HaveAllCome => Volatile.Read(ref nextKeyed) >= keyed.Count - 1;
+
+    /// <summary>Returns when so many more claims were acknowledged, or when there is nobody left who could make one.</summary>
+    public Task AwaitNewClaimsAsync(int count)
+    {
+        var before = ledger.Count;
+        return Eventually.TrueAsync(() => Task.FromResult(ledger.Count >= before + count || HaveAllCome), $"{count} new claims are acknowledged");
+    }
+
+    /// <summary>Each keyed buyer that has come and has no answer yet asks until there is one.</summary>
+    public Task SettleAsync() => rush.SettleAsync(newPerSecond is null ? keyed.Count : nextKeyed + 1);
 
     public void Dispose()
     {
@@ -85,7 +103,35 @@ internal sealed class Crowd : IDisposable
         http.Dispose();
     }
 
-    private async Task<string?> ClaimAsync() => await rush.AskAsync(keyed[Interlocked.Increment(ref nextKeyed) % keyed.Count]) is var said and not (Said.Yours or Said.SoldOut) ? said.ToString() : null;
+    private async Task<string?> ClaimAsync() => await rush.AskAsync(Next()) is var said and not (Said.Yours or Said.SoldOut) ? said.ToString() : null;
+
+    // How many of some buyers have come by now.
+    private int Come(IReadOnlyList<Buyer> all) =>
+        newPerSecond is { } perSecond ? (int)Math.Min(all.Count, 1 + (Stopwatch.GetElapsedTime(began).TotalSeconds * perSecond * all.Count / keyed.Count)) : all.Count;
+
+    // Whoever has come and has not asked yet; else one who asks again.
+    private Buyer Next()
+    {
+        if (newPerSecond is null)
+        {
+            return keyed[Interlocked.Increment(ref nextKeyed) % keyed.Count];
+        }
+
+        var come = Come(keyed);
+        while (true)
+        {
+            var last = Volatile.Read(ref nextKeyed);
+            if (last + 1 >= come)
+            {
+                return keyed[Random.Shared.Next(last + 1)];
+            }
+
+            if (Interlocked.CompareExchange(ref nextKeyed, last + 1, last) == last)
+            {
+                return keyed[last + 1];
+            }
+        }
+    }
 
     private Task<string?> LookAsync() => SendAsync(new HttpRequestMessage(HttpMethod.Get, $"/v1/flash-sales/{ledger.SaleId}"), answer => answer.Status == 200);
 

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Globalization;
 using System.Text;
 using Dapper;
@@ -14,7 +15,8 @@ internal sealed class CacheNode : IAsyncDisposable
 {
     private readonly RedisConnection redis;
     private readonly CacheTiers tiers;
-    private int loads;
+    private readonly ConcurrentDictionary<string, int> loadsOf = new(StringComparer.Ordinal);
+    private int loads, restored;
 
     private CacheNode(RedisConnection redis, CacheTiers tiers, CacheOptions options, Database database)
     {
@@ -30,6 +32,9 @@ internal sealed class CacheNode : IAsyncDisposable
     public TieredCache Cache { get; }
 
     public int Loads => loads;
+
+    /// <summary>How often a connection through which it hears of changes came back: so often it took everything for changed, beside its start.</summary>
+    public int Restored => Volatile.Read(ref restored);
 
     /// <summary>For a test that stops a read of SQL in the middle: after it has read, before it returns.</summary>
     public Func<Task> Between { get; set; } = () => Task.CompletedTask;
@@ -48,6 +53,9 @@ internal sealed class CacheNode : IAsyncDisposable
         var redis = await RedisConnection.OpenAsync(new RedisOptions { Connection = redisConnection, CallTimeMax = TimeSpan.FromSeconds(20) }, folder, NullLoggerFactory.Instance);
         options ??= new CacheOptions();
         var node = new CacheNode(redis, await CacheTiers.OpenAsync(options, redis, folder, NullLoggerFactory.Instance, TimeProvider.System), options, database);
+
+        // Before the node itself: what it does then is counted already.
+        redis.DbOf(CacheChanges.Channel).Multiplexer.ConnectionRestored += (_, _) => Interlocked.Increment(ref node.restored);
         await Servers.Eventually.TrueAsync(
             async () =>
             {
@@ -64,6 +72,9 @@ internal sealed class CacheNode : IAsyncDisposable
             "the node listens");
         return node;
     }
+
+    /// <summary>How often this fact was read from SQL.</summary>
+    public int LoadsOf(CacheKey key) => loadsOf.GetValueOrDefault(key.Name);
 
     /// <summary>The version that this node shows, null when it says that there is no such fact.</summary>
     public async Task<long?> SeeAsync(CacheKey key, long known = 0) => await Cache.GetAsync(key, () => LoadAsync(key.Name), known) is { Json: { } json } answer
@@ -93,6 +104,7 @@ internal sealed class CacheNode : IAsyncDisposable
     private async Task<CachedAnswer> LoadAsync(string name)
     {
         Interlocked.Increment(ref loads);
+        loadsOf.AddOrUpdate(name, 1, (_, before) => before + 1);
         var version = await Database.ReadAsync(connection => connection.QuerySingleOrDefaultAsync<long?>("SELECT version FROM facts WHERE name = @name", new { name }));
         await Between();
         return version is { } found ? new CachedAnswer(found, Encoding.ASCII.GetBytes(found.ToString(CultureInfo.InvariantCulture))) : CachedAnswer.None;

@@ -53,6 +53,11 @@ public sealed partial class DeployTests(Engines engines)
             Assert.True(says.Contains("healthcheck") || name.StartsWith("check-sql", StringComparison.Ordinal), name);
         }
 
+        // Each node reads at the servers that are not written first.
+        string[] readers = [.. new[] { "mariadb-2", "mariadb-3" }.Select(name => $"Server={((IDictionary)((IDictionary)((IDictionary)services[name]!)["networks"]!)["sluice"]!)["ipv4_address"]};")];
+        Assert.All(services.Keys.Cast<string>().Where(name => EnvironmentOf(services, name).ContainsKey("SLUICE__ROLES")), name => Assert.All(
+            readers.Index(), reader => Assert.StartsWith(reader.Item, EnvironmentOf(services, name)[$"SLUICE__SQL__READERS__{reader.Index}"], StringComparison.Ordinal)));
+
         // What nginx passes requests to is there.
         var upstream = await File.ReadAllTextAsync(Path.Combine(Folder, "compose/sluice-upstream.conf"));
         Assert.Equal(
@@ -204,7 +209,7 @@ public sealed partial class DeployTests(Engines engines)
         // What Prometheus adds itself, and what the rules record.
         var rules = await RulesAsync();
         var there = Regex.Matches(text, @"^(?<name>[a-z_]+)\{(?<labels>[^}]*)\}", RegexOptions.Multiline, TimeSpan.FromSeconds(1)).Select(sample => (Name: sample.Groups["name"].Value, Labels: Label().Matches(sample.Groups["labels"].Value).Select(label => label.Groups[1].Value).ToList()))
-            .Concat(rules.Where(rule => rule.ContainsKey("record")).Select(rule => (Name: (string)rule["record"], Labels: new List<string> { "outcome", "http_response_status_code" })))
+            .Concat(rules.Where(rule => rule.ContainsKey("record")).Select(rule => (Name: (string)rule["record"], Labels: new List<string> { "outcome", "http_response_status_code", "tier" })))
             .Append((Name: "up", Labels: ["job", "role"])).ToList();
         var used = rules.SelectMany(rule => Metric().Matches(Grouping().Replace((string)rule["expr"], ""))).ToList();
         Assert.True(used.Count > rules.Count);

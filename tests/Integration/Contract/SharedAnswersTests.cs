@@ -126,6 +126,8 @@ public abstract class SharedAnswersTests(SharedEngine engine)
                 // Who made the change and was told so sees it, or a newer one: through the own node always, through the other one what is private.
                 Assert.True(await node.SeeAsync(key) >= version);
                 Assert.True(!key.IsPrivate || await (node == one ? other : one).SeeAsync(key) >= version);
+                Assert.False(version > 1 && await node.Cache.IsUnchangedAsync(key, version - 1));
+                Assert.False(version > 1 && key.IsPrivate && await (node == one ? other : one).Cache.IsUnchangedAsync(key, version - 1));
             }
         })));
         Volatile.Write(ref done, true);
@@ -214,6 +216,62 @@ public abstract class SharedAnswersTests(SharedEngine engine)
                 return await one.SeeAsync(fresh) == 1 && await other.SeeAsync(fresh) == 1 && other.Loads == before;
             },
             "what one node has read the other one need not read");
+    }
+
+    // A crowd that asks all the while, through two nodes whose memory is worth nothing: each counts everything as changed, as often as it got a connection back and once more here.
+    [Fact]
+    public async Task SharedServer_ThatComesBackEmpty_CostsOneQuestionForEachKeyAndNode()
+    {
+        await using var mortal = NewEngine();
+        await mortal.InitializeAsync();
+        CacheNode[] nodes = [mortal.One, mortal.Other];
+        CacheKey[] keys = [.. Enumerable.Range(0, 20).Select(i => CacheKey.Shared("fact", $"empty-{i}"))];
+        foreach (var key in keys)
+        {
+            await nodes[0].ChangeAsync(key);
+            Assert.All(await Task.WhenAll(nodes.Select(node => node.SeeAsync(key))), version => Assert.Equal(1, version));
+        }
+
+        var before = nodes.Select(node => (node.Restored, Loads: keys.Select(node.LoadsOf).ToArray())).ToArray();
+        await mortal.KillAsync();
+        mortal.LoseData();
+        var (asked, done) = (0, false);
+        var crowd = Enumerable.Range(0, 200).Select(i => Task.Run(async () =>
+        {
+            while (!Volatile.Read(ref done))
+            {
+                Assert.Equal(1, await nodes[i % 2].SeeAsync(keys[Random.Shared.Next(keys.Length)]));
+                Interlocked.Increment(ref asked);
+                await Task.Delay(TimeSpan.FromMilliseconds(1), TimeProvider.System);
+            }
+        })).ToList();
+        await Eventually.TrueAsync(() => Task.FromResult(Volatile.Read(ref asked) > 1_000), "the crowd is there");
+        await mortal.BeginAsync();
+        await Eventually.TrueAsync(
+            async () =>
+            {
+                var fresh = CacheKey.Shared("fact", $"again-{Guid.NewGuid():N}");
+                await nodes[0].ChangeAsync(fresh);
+                return await nodes[0].SeeAsync(fresh) == 1 && await nodes[1].SeeAsync(fresh) == 1 && nodes[1].LoadsOf(fresh) == 0;
+            },
+            "what one node has read the other one need not read");
+        var askedBefore = Volatile.Read(ref asked);
+        foreach (var node in nodes)
+        {
+            node.Cache.HearAll();
+        }
+
+        await Eventually.TrueAsync(() => Task.FromResult(Volatile.Read(ref asked) - askedBefore > 5_000), "the crowd has asked for everything again");
+        Volatile.Write(ref done, true);
+        await Task.WhenAll(crowd);
+
+        for (var i = 0; i < nodes.Length; i++)
+        {
+            var forgot = nodes[i].Restored - before[i].Restored + 1;
+            Assert.All(keys.Select((key, k) => nodes[i].LoadsOf(key) - before[i].Loads[k]), loads => Assert.InRange(loads, 0, forgot));
+        }
+
+        Assert.All(keys.Select((key, k) => nodes[0].LoadsOf(key) + nodes[1].LoadsOf(key) - before[0].Loads[k] - before[1].Loads[k]), loads => Assert.True(loads >= 1));
     }
 
     [Fact]

@@ -49,6 +49,9 @@ public abstract class SharedEngine : IAsyncLifetime
 
     public abstract Task BeginAsync();
 
+    /// <summary>What it held is gone when it begins again. Call while it is not running.</summary>
+    public abstract void LoseData();
+
     internal async Task DropAsync(string key)
     {
         var (shared, ends) = await OpenSharedAsync();
@@ -86,6 +89,8 @@ public sealed class RedisEngine : SharedEngine
 
     public override Task BeginAsync() => Redis.BeginAsync();
 
+    public override void LoseData() => Redis.LoseData();
+
     internal override async Task PlaceAsync(string key, byte[] value)
     {
         await using var redis = await ConnectionMultiplexer.ConnectAsync(Redis.Connection);
@@ -104,6 +109,11 @@ public sealed class MemcachedEngine : SharedEngine
     public override Task KillAsync() => server.KillAsync();
 
     public override Task BeginAsync() => server.BeginAsync();
+
+    public override void LoseData()
+    {
+        // It holds nothing but in its process.
+    }
 
     public override async ValueTask DisposeAsync()
     {

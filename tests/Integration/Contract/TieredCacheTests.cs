@@ -48,12 +48,12 @@ public sealed class TieredCacheTests : IAsyncLifetime
         var stats = admin.GetServers()[0];
         await stats.ConfigResetStatisticsAsync();
         Assert.Equal([1, 2, 0], await other.SeeManyAsync(keys));
-        Assert.Equal(["mget 1"], await CallsAsync());
+        Assert.Equal(["mget 1"], await CallsAsync(stats));
 
         await stats.ConfigResetStatisticsAsync();
         Assert.True(await other.Cache.AreUnchangedAsync((keys[0], 1), (keys[1], 2), (keys[2], 0)));
         Assert.False(await other.Cache.AreUnchangedAsync((keys[0], 1), (keys[1], 1), (keys[2], 0)));
-        Assert.Equal(["getrange 6"], await CallsAsync());
+        Assert.Equal(["getrange 6"], await CallsAsync(stats));
         Assert.Equal(0, other.Loads);
 
         // One of them is dropped: that one is read anew, and is what the caller sees.
@@ -63,12 +63,48 @@ public sealed class TieredCacheTests : IAsyncLifetime
         Assert.Equal([2, 2, 0], await other.SeeManyAsync(keys));
         Assert.Equal(1, other.Loads);
 
-        // Every command on keys; a connection also says hello and pings.
-        async Task<IEnumerable<string>> CallsAsync() =>
-            from command in (await stats.InfoAsync("commandstats")).SelectMany(section => section)
-            let name = command.Key["cmdstat_".Length..]
-            where !name.StartsWith("config", StringComparison.Ordinal) && name is not ("info" or "ping" or "hello" or "auth" or "select" or "echo") && !name.StartsWith("client", StringComparison.Ordinal)
-            select $"{name} {command.Value.Split(',')[0]["calls=".Length..]}";
+    }
+
+    [Fact]
+    public async Task VersionOfWhatEverybodySees_IsAskedForWithoutTheAnswer_OnceForACrowd_AndIsGoodUntilAChangeIsHeardOf()
+    {
+        var key = CacheKey.Shared("fact", "probed");
+        await one.ChangeAsync(key);
+        Assert.Equal(1, await one.SeeAsync(key));
+
+        // This node has never seen the answer.
+        await using var admin = await StackExchange.Redis.ConnectionMultiplexer.ConnectAsync(server.Connection + ",allowAdmin=true");
+        var stats = admin.GetServers()[0];
+        await stats.ConfigResetStatisticsAsync();
+        Assert.All(await Task.WhenAll(Enumerable.Range(0, 1_000).Select(_ => Task.Run(() => other.Cache.IsUnchangedAsync(key, 1).AsTask()))), Assert.True);
+        Assert.False(await other.Cache.IsUnchangedAsync(key, 2));
+        Assert.Equal(["getrange 1"], await CallsAsync(stats));
+
+        // The one that has it in memory asks nobody, and neither asks SQL.
+        Assert.True(await one.Cache.IsUnchangedAsync(key, 1));
+        Assert.False(await one.Cache.IsUnchangedAsync(key, 2));
+        Assert.Equal(["getrange 1"], await CallsAsync(stats));
+        Assert.Equal((1, 0), (one.Loads, other.Loads));
+
+        await one.ChangeAsync(key);
+        await one.Changes.TellAsync([key]);
+        Assert.False(await one.Cache.IsUnchangedAsync(key, 1));
+        await Eventually.TrueAsync(async () => !await other.Cache.IsUnchangedAsync(key, 1), "the other node has heard of it", atMost: TimeSpan.FromSeconds(20));
+        Assert.Equal(2, await one.SeeAsync(key));
+        await Eventually.TrueAsync(async () => await other.Cache.IsUnchangedAsync(key, 2), "what is new is known by its version too");
+        Assert.Equal(0, other.Loads);
+    }
+
+    [Fact]
+    public async Task VersionOfWhatEverybodySees_WhileWhatIsSharedIsAway_IsNotTakenForTheNewest()
+    {
+        var key = CacheKey.Shared("fact", "probed-away");
+        await one.ChangeAsync(key);
+        Assert.Equal(1, await one.SeeAsync(key));
+        await server.KillAsync();
+        Assert.False(await other.Cache.IsUnchangedAsync(key, 1));
+        Assert.Equal(1, await other.SeeAsync(key, known: 1));
+        Assert.True(await other.Cache.IsUnchangedAsync(key, 1));
     }
 
     [Fact]
@@ -173,6 +209,55 @@ public sealed class TieredCacheTests : IAsyncLifetime
         Assert.True(isShown, "Everybody waits for the new answer.");
     }
 
+    // What was touched longest ago is the first to go when memory is short: that is the hot one, each time.
+    [Fact]
+    public async Task HotKey_StaysInMemoryWhileOthersAreDrivenOut_UntilItIsHotNoMore()
+    {
+        await using var node = await CacheNode.OpenAsync(
+            server.Connection, database, folder.Path, new CacheOptions { Connection = "none", ProcessAge = TimeSpan.FromHours(1), AbsentAge = TimeSpan.FromHours(1), ProcessMiBMax = 1, HotReadsMin = 10 });
+        var (hot, cold, fillers) = (CacheKey.Shared("fact", "pinned"), CacheKey.Shared("fact", "driven-out"), 0);
+        await one.ChangeAsync(hot);
+        await one.ChangeAsync(cold);
+        for (var reads = 0; reads <= 10; reads++)
+        {
+            Assert.Equal(1, await node.SeeAsync(hot));
+        }
+
+        // How hot it was counts when it is read anew.
+        node.Cache.HearAll();
+        Assert.Equal(1, await node.SeeAsync(hot));
+        Assert.Equal(1, await node.SeeAsync(cold));
+        await FillUntilDrivenOutAsync(cold, times: 5);
+        var before = node.LoadsOf(hot);
+        Assert.Equal(1, await node.SeeAsync(hot));
+        Assert.Equal((2, 2), (before, node.LoadsOf(hot)));
+
+        node.Cache.HearAll();
+        await FillUntilDrivenOutAsync(hot, times: 2);
+
+        async Task FillUntilDrivenOutAsync(CacheKey key, int times)
+        {
+            Assert.Equal(1, await node.SeeAsync(key));
+            var loads = node.LoadsOf(key);
+            await Eventually.TrueAsync(
+                async () =>
+                {
+                    // A key's own length counts: 64 of these are all that there is room for. While room is made none is taken in: such a one is read twice.
+                    for (var taken = 0; taken < 80;)
+                    {
+                        var filler = CacheKey.Shared("fact", $"{fillers++}-{new string('k', 8_000)}");
+                        Assert.Null(await node.SeeAsync(filler));
+                        Assert.Null(await node.SeeAsync(filler));
+                        taken += node.LoadsOf(filler) == 1 ? 1 : 0;
+                    }
+
+                    Assert.Equal(1, await node.SeeAsync(key));
+                    return node.LoadsOf(key) >= loads + times;
+                },
+                $"{key.Name} is driven out");
+        }
+    }
+
     [Fact]
     public async Task Answer_ThatWasShownLately_IsShownWhileSqlIsAway_AndNoOther()
     {
@@ -204,4 +289,11 @@ public sealed class TieredCacheTests : IAsyncLifetime
         Assert.All(asked.Where(one => one.IsFaulted), one => Assert.IsType<DependencyUnavailableException>(one.Exception!.InnerException));
         Assert.Equal(9, asked.Count(one => one.IsCompletedSuccessfully));
     }
+
+    // Every command on keys; a connection also says hello and pings.
+    private static async Task<IEnumerable<string>> CallsAsync(StackExchange.Redis.IServer stats) =>
+        from command in (await stats.InfoAsync("commandstats")).SelectMany(section => section)
+        let name = command.Key["cmdstat_".Length..]
+        where !name.StartsWith("config", StringComparison.Ordinal) && name is not ("info" or "ping" or "hello" or "auth" or "select" or "echo") && !name.StartsWith("client", StringComparison.Ordinal)
+        select $"{name} {command.Value.Split(',')[0]["calls=".Length..]}";
 }

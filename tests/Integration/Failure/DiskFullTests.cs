@@ -45,7 +45,7 @@ public sealed class DiskFullTests(ITestOutputHelper output)
         using var stop = new CancellationTokenSource();
         var enough = ledger.WhenCountIs(Early + 100);
         var pressing = rush.PressAsync(stop.Token);
-        await enough.WaitAsync(TimeSpan.FromSeconds(30));
+        await enough.WaitAsync(TimeSpan.FromMinutes(3));
         disk.Fill();
         var before = ledger.Count;
         await Eventually.TrueAsync(() => Task.FromResult(rush.Unavailable > 2_000), "buyers are told to come back later");

@@ -31,7 +31,7 @@ public sealed class KillServerTests(ITestOutputHelper output)
             using var stop = new CancellationTokenSource();
             var enough = ledger.WhenCountIs(random.Next(Stock));
             var pressing = rush.PressAsync(stop.Token);
-            await (round % 3 == 0 ? Drills.MomentAsync(random, 1_500) : enough.WaitAsync(TimeSpan.FromSeconds(30)));
+            await (round % 3 == 0 ? Drills.MomentAsync(random, 1_500) : enough.WaitAsync(TimeSpan.FromMinutes(3)));
             var before = ledger.Count;
             await server.KillAsync();
             await stop.CancelAsync();

@@ -24,7 +24,7 @@ public sealed class MariaDbGoneTests(ITestOutputHelper output)
             using var stop = new CancellationTokenSource();
             var enough = ledger.WhenCountIs(random.Next(Stock));
             var pressing = rush.PressAsync(stop.Token);
-            await enough.WaitAsync(TimeSpan.FromSeconds(30));
+            await enough.WaitAsync(TimeSpan.FromMinutes(3));
             await sql.KillAsync();
             var before = ledger.Count;
 

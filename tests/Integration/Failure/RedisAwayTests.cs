@@ -44,7 +44,7 @@ public sealed class RedisAwayTests(ITestOutputHelper output)
         await Eventually.TrueAsync(() => worker.Process.IsFrozenAsync(), "the worker is frozen with a batch in its hands");
         var enough = ledger.WhenCountIs(150);
         var pressing = Task.WhenAll(atOne.PressAsync(stop.Token), atTwo.PressAsync(stop.Token));
-        await enough.WaitAsync(TimeSpan.FromSeconds(30));
+        await enough.WaitAsync(TimeSpan.FromMinutes(3));
         if (fate == Fate.Frozen)
         {
             redis.Process.Stop();

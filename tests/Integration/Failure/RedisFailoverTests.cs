@@ -58,6 +58,75 @@ public sealed class RedisFailoverTests(ITestOutputHelper output)
         output.WriteLine($"seed {Drills.Seed}: all three servers flushed after {before} acknowledgements; {silence.TotalSeconds:0.0} s without an acknowledgement; {shop.Says}");
     }
 
+    /// <summary>What becomes of a primary in the moment in which the node that acknowledged is killed.</summary>
+    public enum Fate
+    {
+        Killed,
+
+        /// <summary>Cut off from its replicas first, so that it alone has what it takes from then on.</summary>
+        CutFromItsReplicasAndKilled,
+
+        /// <summary>Alive, and nothing comes through to it: no node, replica or Sentinel.</summary>
+        Isolated,
+
+        /// <summary>Alive, cut off from replicas and Sentinels, and every node still reaches it.</summary>
+        IsolatedWithTheNodes,
+    }
+
+    // Each thing that differs once; SLUICE_TEST_ALL=1 runs all four.
+    public static TheoryData<Fate> Fates => Drills.RunsAll ? [.. Enum.GetValues<Fate>()] : [Fate.Killed, Fate.IsolatedWithTheNodes];
+
+    // SQL has nothing of it, the node that acknowledged has forgotten all of it, the primary is gone or of no use: only a replica can have it.
+    [Theory]
+    [MemberData(nameof(Fates))]
+    public async Task PrimaryAndTheNodeThatAcknowledged_GoneAtOnceBeforeAnythingIsWritten_LoseNothingAcknowledged(Fate fate)
+    {
+        await using var group = await RedisGroup.StartAsync();
+        using var folder = new TempFolder();
+        string[] settings = [.. Drills.NoRateLimit, .. group.Settings];
+        await using var one = await SluiceServer.StartAsync([.. settings, "Roles=Api"], folder.Path);
+        await using var two = await SluiceServer.StartAsync([.. settings, "Roles=Api", "NodeId=1"], folder.Path);
+        var buyers = await Rush.BuyersAsync(one, 2_000);
+        var ledger = new Ledger(await one.OpenSaleAsync(Stock), Stock);
+        using var atOne = new Rush(one, ledger, buyers);
+        using var atTwo = new Rush(two, ledger, buyers);
+        var enough = ledger.WhenCountIs(1 + new Random(Drills.Seed).Next(buyers.Count / 2));
+        var pressing = atOne.PressAsync(CancellationToken.None);
+        await enough.WaitAsync(TimeSpan.FromMinutes(3));
+        var primary = await group.PrimaryAsync();
+        var server = await group.ServerAsync(primary);
+        await using (fate switch
+        {
+            Fate.Killed => null,
+            Fate.CutFromItsReplicasAndKilled => await NetworkCut.OfAsync(primary, RedisGroup.ServersComeFrom),
+            Fate.Isolated => await NetworkCut.OfAsync(primary),
+            Fate.IsolatedWithTheNodes => await NetworkCut.OfAsync(primary, RedisGroup.ServersComeFrom, RedisGroup.SentinelsComeFrom),
+        })
+        {
+            if (fate != Fate.Killed)
+            {
+                // Who has not heard of a claim by now is not told of it any more.
+                var told = atOne.Unavailable;
+                await Eventually.TrueAsync(() => Task.FromResult(atOne.Unavailable > told + 100), "buyers are told to come back later");
+            }
+
+            var dies = fate is Fate.Killed or Fate.CutFromItsReplicasAndKilled;
+            await Task.WhenAll(one.KillAsync(), dies ? server.KillAsync() : Task.CompletedTask);
+            await pressing;
+            Assert.Empty((await ledger.CompareAsync(two)).Rows);
+            var before = ledger.Count;
+            await Eventually.TrueAsync(async () => await group.PrimaryAsync() != primary, "the Sentinels have named another");
+            await atTwo.SettleAsync();
+            output.WriteLine($"seed {Drills.Seed} {fate}: {before} acknowledged and none written when the node died; {ledger.Count} in the end; {ledger.LongestSilence.TotalSeconds:0.0} s without an acknowledgement");
+            Assert.Equal(!dies, !server.HasExited);
+        }
+
+        await (server.HasExited ? group.BeginAgainAsync(primary) : group.WholeAsync());
+        await one.BeginAsync();
+        await using var worker = await SluiceServer.StartAsync([.. settings, "Roles=Worker", "NodeId=2"], folder.Path);
+        Assert.Equal(buyers.Count, (await ledger.AuditAsync(one)).Sold);
+    }
+
     /// <summary>One server that does everything, or two that answer and one that writes.</summary>
     private sealed class Shop : IAsyncDisposable
     {
@@ -102,7 +171,7 @@ public sealed class RedisFailoverTests(ITestOutputHelper output)
                 using var stop = new CancellationTokenSource();
                 var enough = ledger.WhenCountIs(1 + random.Next(Stock / 4));
                 var pressing = Task.WhenAll(rushes.Select(rush => rush.PressAsync(stop.Token)));
-                await enough.WaitAsync(TimeSpan.FromSeconds(60));
+                await enough.WaitAsync(TimeSpan.FromMinutes(3));
                 var before = ledger.Count;
                 await happens();
 

@@ -76,7 +76,8 @@ internal sealed class Rush : IDisposable
     public Task PressOnceAsync() => EachAsync(buyers, AskAsync);
 
     /// <summary>Each buyer without an answer asks until there is one.</summary>
-    public Task SettleAsync() => EachAsync([.. buyers.Where(buyer => !answered.ContainsKey(buyer.User))], async buyer =>
+    /// <param name="first">Only so many of them have come.</param>
+    public Task SettleAsync(int first = int.MaxValue) => EachAsync([.. buyers.Take(first).Where(buyer => !answered.ContainsKey(buyer.User))], async buyer =>
     {
         var said = Said.Nothing;
         for (var tries = 0; tries < TriesMax && said is Said.Nothing or Said.Unavailable or Said.NoNode; tries++)

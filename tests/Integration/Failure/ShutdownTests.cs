@@ -20,7 +20,7 @@ public sealed class ShutdownTests(ITestOutputHelper output)
         using var stop = new CancellationTokenSource();
         var enough = ledger.WhenCountIs(1 + random.Next(Stock - 500));
         var pressing = rush.PressAsync(stop.Token);
-        await enough.WaitAsync(TimeSpan.FromSeconds(30));
+        await enough.WaitAsync(TimeSpan.FromMinutes(3));
         var exit = await server.Process.TerminateAsync();
         await stop.CancelAsync();
         await pressing;

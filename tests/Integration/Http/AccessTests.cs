@@ -66,11 +66,11 @@ public sealed class AccessTests(HttpShop shop)
         {
             var own = await shop.SendAsync(HttpMethod.Get, $"/v1/{row.Id}s/{claimId}", "user");
             Assert.Equal(200, own.Status);
-            var foreign = await shop.SendAsync(row.Method, shop.PathOf(row), "stranger");
+            var foreign = await shop.SendAsync(row.Method, shop.PathOf(row), "stranger", row.Body?.ToJsonString());
             Assert.Null(foreign.WrongAsRefusal("not-found"));
 
             // Not to be told from an order that nobody has.
-            var unknown = await shop.SendAsync(row.Method, shop.PathOf(row, "999999999999999"), "stranger");
+            var unknown = await shop.SendAsync(row.Method, shop.PathOf(row, "999999999999999"), "stranger", row.Body?.ToJsonString());
             Assert.Equal(unknown.Text, foreign.Text);
         }
 

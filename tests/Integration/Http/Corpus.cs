@@ -7,7 +7,7 @@ namespace Sluice.Tests.Integration.Http;
 
 /// <summary>One row of <c>corpus/routes.json</c>: who calls a route, what a good body is, and which of its fields take which hostile values.</summary>
 /// <param name="Caller"><c>public</c>, <c>user</c>, <c>server</c>, or <c>payment</c> (signed like the provider's callback).</param>
-/// <param name="Id">What the id in the path names: <c>sale</c>, <c>claim</c>, <c>order</c>, <c>sku</c>, <c>address</c>.</param>
+/// <param name="Id">What the id in the path names: <c>sale</c>, <c>template</c>, <c>claim</c>, <c>order</c>, <c>sku</c>, <c>address</c>.</param>
 /// <param name="Query">What a good request has behind its path.</param>
 /// <param name="Numbers">Number fields, each with the hostile literals that are legal there.</param>
 /// <param name="Words">Fields of a narrow form: every hostile text is refused.</param>

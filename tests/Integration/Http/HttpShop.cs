@@ -21,6 +21,9 @@ public sealed class HttpShop : IAsyncLifetime
 
     public string Order { get; private set; } = "";
 
+    /// <summary>Issues coupons; nobody here has one.</summary>
+    public string Template { get; private set; } = "";
+
     public string Address { get; private set; } = "";
 
     public string BuyerId { get; private set; } = "";
@@ -31,8 +34,10 @@ public sealed class HttpShop : IAsyncLifetime
 
     public async ValueTask InitializeAsync()
     {
-        Server = await SluiceServer.StartAsync(["Orders:TestPayments=true", "Admission:ClaimsPerUserPerSecond=10000", "Admission:ClaimsPerUserBurst=10000", "Accounts:LogInsPerAddressBurst=100000", "Accounts:PasswordsWaitingMax=500"]);
+        Server = await SluiceServer.StartAsync(["Orders:TestPayments=true", "Admission:ClaimsPerUserPerSecond=10000", "Admission:ClaimsPerUserBurst=10000", "Accounts:LogInsPerAddressBurst=100000", "Accounts:PasswordsWaitingMax=500",
+            "Rewards:CheckInsPerUserBurst=1000", Noon.Setting, "Coupons:GiveBackRound=00:01:00"]);
         Sale = await Server.OpenSaleAsync(stock: 10);
+        Template = await Server.OpenTemplateAsync(units: 10);
         (BuyerId, Buyer) = await RegisterAsync(BuyerEmail, BuyerPassword);
         Stranger = await Server.TokenAsync("stranger");
         Order = (await Server.ClaimAsync(Sale, Buyer, prefer: "wait=20")).ClaimId;
@@ -51,9 +56,9 @@ public sealed class HttpShop : IAsyncLifetime
 
     public ValueTask DisposeAsync() => Server?.DisposeAsync() ?? ValueTask.CompletedTask;
 
-    /// <summary>Puts the shop's own ids in for <c>{sale}</c>, <c>{claim}</c>, <c>{order}</c>, <c>{sku}</c>, <c>{address}</c>.</summary>
+    /// <summary>Puts the shop's own ids in for <c>{sale}</c>, <c>{template}</c>, <c>{claim}</c>, <c>{order}</c>, <c>{sku}</c>, <c>{address}</c>.</summary>
     public string Fill(string path) => path
-        .Replace("{sale}", Sale, StringComparison.Ordinal).Replace("{claim}", Order, StringComparison.Ordinal)
+        .Replace("{sale}", Sale, StringComparison.Ordinal).Replace("{template}", Template, StringComparison.Ordinal).Replace("{claim}", Order, StringComparison.Ordinal)
         .Replace("{order}", Order, StringComparison.Ordinal).Replace("{sku}", "kettle", StringComparison.Ordinal).Replace("{category}", "kitchen", StringComparison.Ordinal).Replace("{address}", Address, StringComparison.Ordinal);
 
     /// <summary>The address of a route with an id; without one, with an id that exists.</summary>
@@ -135,7 +140,7 @@ public sealed class HttpShop : IAsyncLifetime
 
         foreach (var who in new[] { "user", "stranger" })
         {
-            foreach (var path in new[] { "/v1/orders", "/v1/me/profile", "/v1/me/addresses" })
+            foreach (var path in new[] { "/v1/orders", "/v1/coupons", "/v1/me/profile", "/v1/me/addresses", "/v1/points", "/v1/check-ins" })
             {
                 state.AppendLine((await SendAsync(HttpMethod.Get, path, who)).Text);
             }

@@ -16,7 +16,7 @@ public sealed class BucketTests
     public async Task Site_InABucket_IsWhatTheNodeAnswersAndFollowsEachChange()
     {
         await using var s3 = await S3Server.StartAsync();
-        await s3.Client.PutObjectAsync(new() { BucketName = S3Server.Bucket, Key = "somebody-else.txt", ContentBody = "mine" });
+        await s3.PutAsync("somebody-else.txt", "mine");
         await using var server = await SluiceServer.StartAsync([.. s3.Settings, "Publish:CheckEvery=00:00:01"]);
         await PutAsync(server, "mug", "Mug 1");
         await PutAsync(server, "cup", "Cup 1");
@@ -41,7 +41,7 @@ public sealed class BucketTests
         Assert.Contains(script, await s3.KeysAsync());
 
         // What somebody spoiled is healed by the next look.
-        await s3.Client.PutObjectAsync(new() { BucketName = S3Server.Bucket, Key = "products/mug", ContentBody = "spoiled" });
+        await s3.PutAsync("products/mug", "spoiled");
         await Eventually.TrueAsync(async () => (await s3.GetAsync("products/mug")).Text.Contains("Mug 2", StringComparison.Ordinal), "it is healed");
     }
 

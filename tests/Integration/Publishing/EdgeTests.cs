@@ -10,6 +10,28 @@ namespace Sluice.Tests.Integration.Publishing;
 /// <summary>A node that publishes, and a real nginx over its folder and in front of it.</summary>
 public sealed class EdgeTests
 {
+    // Of each file that is worth it there are both, and each is the file, whichever a web server sends.
+    private static async Task CompressedFormsAreTheFilesAsync(string release)
+    {
+        var worth = Directory.GetFiles(release, "*", SearchOption.AllDirectories)
+            .Where(file => Path.GetExtension(file) is not (".br" or ".gz") && Path.GetFileName(file) != "manifest.json" && new FileInfo(file).Length >= 512).Order(StringComparer.Ordinal).ToList();
+        Assert.True(worth.Count > 30, $"only {worth.Count} files in {release}");
+        foreach (var (ending, unpack) in new (string, Func<Stream, Stream>)[] { (".br", packed => new BrotliStream(packed, CompressionMode.Decompress)), (".gz", packed => new GZipStream(packed, CompressionMode.Decompress)) })
+        {
+            Assert.Equal(worth, Directory.GetFiles(release, $"*{ending}", SearchOption.AllDirectories).Select(form => form[..^ending.Length]).Order(StringComparer.Ordinal));
+            foreach (var file in worth)
+            {
+                using var whole = new MemoryStream();
+                await using (var unpacked = unpack(File.OpenRead(file + ending)))
+                {
+                    await unpacked.CopyToAsync(whole);
+                }
+
+                Assert.Equal((file, Convert.ToBase64String(await File.ReadAllBytesAsync(file))), (file, Convert.ToBase64String(whole.ToArray())));
+            }
+        }
+    }
+
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
     [Fact]
@@ -72,6 +94,8 @@ public sealed class EdgeTests
             using var known = new HttpRequestMessage(HttpMethod.Get, "/products/mug");
             known.Headers.TryAddWithoutValidation("If-None-Match", (await GetAsync(edge, "/products/mug")).Response.Headers.ETag!.ToString());
             Assert.Equal(HttpStatusCode.NotModified, (await edge.Http.SendAsync(known)).StatusCode);
+
+            await CompressedFormsAreTheFilesAsync(Path.Combine(site.Path, new FileInfo(site.File("current")).LinkTarget!));
 
             // Scripts are reached by the address that the page names.
             var script = (await GetAsync(edge, "/products/mug")).Text.Split("src=\"").First(part => part.StartsWith("/assets/", StringComparison.Ordinal)).Split('"')[0];

@@ -16,13 +16,12 @@ internal sealed class S3Server : IAsyncDisposable
     private readonly TempFolder folder = new();
     private readonly int port = FreePort.Next();
     private ChildProcess? process;
+    private AmazonS3Client client = null!;
 
     public string Url => $"http://127.0.0.1:{port}";
 
     /// <summary>What a node needs to publish here.</summary>
     public string[] Settings => [$"Publish:Bucket={Bucket}", $"Publish:BucketUrl={Url}", $"Publish:AccessKey={Key}", $"Publish:SecretKey={Secret}"];
-
-    public AmazonS3Client Client { get; private set; } = null!;
 
     public static async Task<S3Server> StartAsync()
     {
@@ -44,14 +43,14 @@ internal sealed class S3Server : IAsyncDisposable
 
         var server = new S3Server();
         server.process = ChildProcess.Start("node", [Path.Combine(home, "node_modules/s3rver/bin/s3rver.js"), "-d", server.folder.Path, "-a", "127.0.0.1", "-p", $"{server.port}", "--no-vhost-buckets", "--configure-bucket", Bucket]);
-        server.Client = new AmazonS3Client(new BasicAWSCredentials(Key, Secret), new AmazonS3Config { ServiceURL = server.Url, ForcePathStyle = true, AuthenticationRegion = "us-east-1", MaxErrorRetry = 0 });
+        server.client = new AmazonS3Client(new BasicAWSCredentials(Key, Secret), new AmazonS3Config { ServiceURL = server.Url, ForcePathStyle = true, AuthenticationRegion = "us-east-1", MaxErrorRetry = 0 });
         await Eventually.TrueAsync(
             async () =>
             {
                 Assert.False(server.process.HasExited, server.process.Output);
                 try
                 {
-                    return (await server.Client.ListObjectsV2Async(new ListObjectsV2Request { BucketName = Bucket })).HttpStatusCode == System.Net.HttpStatusCode.OK;
+                    return (await server.client.ListObjectsV2Async(new ListObjectsV2Request { BucketName = Bucket })).HttpStatusCode == System.Net.HttpStatusCode.OK;
                 }
                 catch (Exception e) when (e is AmazonClientException or HttpRequestException)
                 {
@@ -62,21 +61,32 @@ internal sealed class S3Server : IAsyncDisposable
         return server;
     }
 
-    public async Task<IReadOnlyList<string>> KeysAsync() =>
-        [.. ((await Client.ListObjectsV2Async(new ListObjectsV2Request { BucketName = Bucket })).S3Objects ?? []).Select(entry => entry.Key).Order(StringComparer.Ordinal)];
+    public Task<IReadOnlyList<string>> KeysAsync() => CalmAsync<IReadOnlyList<string>>(async () => [.. ((await client.ListObjectsV2Async(new ListObjectsV2Request { BucketName = Bucket })).S3Objects ?? []).Select(entry => entry.Key).Order(StringComparer.Ordinal)]);
 
-    public async Task<(string Text, string ContentType, string CacheControl, DateTime? Written)> GetAsync(string key)
+    public Task<(string Text, string ContentType, string CacheControl, DateTime? Written)> GetAsync(string key) => CalmAsync(async () =>
     {
-        // This server puts content and checksum one after the other; who reads in between finds that they differ, or no checksum yet.
+        using var found = await client.GetObjectAsync(Bucket, key);
+        using var reader = new StreamReader(found.ResponseStream);
+        return (await reader.ReadToEndAsync(), found.Headers.ContentType, found.Headers.CacheControl, found.LastModified);
+    });
+
+    public Task PutAsync(string key, string text) => CalmAsync(() => client.PutObjectAsync(new() { BucketName = Bucket, Key = key, ContentBody = text }));
+
+    /// <summary>
+    /// Asks again where a write of the node came in between: this server puts an object's content, checksum and type one after the other (who reads in between finds that they differ, or an internal error),
+    /// and looks at each file of a list once more (one that was deleted meanwhile is an internal error, too).
+    /// </summary>
+    private static async Task<T> CalmAsync<T>(Func<Task<T>> ask)
+    {
         for (var tries = 1; ; tries++)
         {
             try
             {
-                using var found = await Client.GetObjectAsync(Bucket, key);
-                using var reader = new StreamReader(found.ResponseStream);
-                return (await reader.ReadToEndAsync(), found.Headers.ContentType, found.Headers.CacheControl, found.LastModified);
+                return await ask();
             }
-            catch (Exception e) when (tries < 50 && (e is AmazonClientException && e.Message.Contains("hash", StringComparison.Ordinal) || e is ArgumentOutOfRangeException { ParamName: "hex" }))
+            catch (Exception e) when (tries < 50 && (
+                e is AmazonS3Exception { StatusCode: System.Net.HttpStatusCode.InternalServerError } or ArgumentOutOfRangeException { ParamName: "hex" }
+                || e is AmazonClientException && e.Message.Contains("hash", StringComparison.Ordinal)))
             {
                 await Task.Delay(TimeSpan.FromMilliseconds(20), TimeProvider.System);
             }
@@ -85,7 +95,7 @@ internal sealed class S3Server : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        Client?.Dispose();
+        client?.Dispose();
         if (process is not null)
         {
             await process.EndAsync();

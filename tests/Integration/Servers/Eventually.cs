@@ -20,7 +20,7 @@ public static class Eventually
                     return;
                 }
             }
-            catch (Exception e) when (e is HttpRequestException or StackExchange.Redis.RedisException or TimeoutException or TaskCanceledException)
+            catch (Exception e) when (e is HttpRequestException or StackExchange.Redis.RedisException or System.Data.Common.DbException or TimeoutException or TaskCanceledException)
             {
                 last = e;
             }

@@ -8,6 +8,9 @@ namespace Sluice.Tests.Integration.Servers;
 /// </summary>
 public sealed class RedisGroup : IAsyncDisposable
 {
+    /// <summary>Where connections of a server to its primary, and those of a Sentinel to anybody, come from: a drill can cut them off and leave the nodes', which come from 127.0.0.1.</summary>
+    public const string ServersComeFrom = "127.0.0.2", SentinelsComeFrom = "127.0.0.3";
+
     private const string Service = "shop", Password = "redis-not-to-be-shown", SentinelPassword = "sentinel-not-to-be-shown";
 
     private readonly TempFolder folder = new();
@@ -160,7 +163,7 @@ public sealed class RedisGroup : IAsyncDisposable
         processes[port] = ChildProcess.Start("redis-server", [
             "--port", $"{port}", "--bind", "127.0.0.1", "--dir", Folder(folder.File($"{port}")), "--save", "", "--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction",
             "--min-replicas-to-write", "1", "--min-replicas-max-lag", "2", "--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0", "--repl-backlog-size", "64mb",
-            "--repl-timeout", "10", "--repl-ping-replica-period", "1", "--requirepass", Password, "--masterauth", Password, "--user", "shop", "on", $">{Password}", "~*", "&*", "+@all", .. of]);
+            "--repl-timeout", "10", "--repl-ping-replica-period", "1", "--bind-source-addr", ServersComeFrom, "--replica-announce-ip", "127.0.0.1", "--requirepass", Password, "--masterauth", Password, "--user", "shop", "on", $">{Password}", "~*", "&*", "+@all", .. of]);
     }
 
     private async Task BeginSentinelAsync(int port)
@@ -169,6 +172,8 @@ public sealed class RedisGroup : IAsyncDisposable
         await File.WriteAllTextAsync(file, string.Create(CultureInfo.InvariantCulture, $"""
             port {port}
             bind 127.0.0.1
+            bind-source-addr {SentinelsComeFrom}
+            sentinel announce-ip 127.0.0.1
             dir {Path.GetDirectoryName(file)}
             requirepass {SentinelPassword}
             sentinel sentinel-pass {SentinelPassword}

@@ -2,10 +2,12 @@ using System.Data.Common;
 using System.Globalization;
 using System.Net;
 using System.Net.Http.Json;
+using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Dapper;
 using Microsoft.Data.Sqlite;
 using MySqlConnector;
 
@@ -88,6 +90,13 @@ public sealed class SluiceServer : IAsyncDisposable
     public DbConnection OpenDatabase() => sqlConnection is { } mysql
         ? new MySqlConnection(mysql + ";Pooling=False")
         : new SqliteConnection($"Data Source={Path.Combine(Data, "sluice.db")};Mode=ReadWrite;Pooling=False");
+
+    /// <summary>Notes of changes in the main database that the caches are still to be told of, for the last time half a second after they were made.</summary>
+    public async Task<long> ChangesToTellAsync()
+    {
+        await using var database = OpenDatabase();
+        return await database.QuerySingleAsync<long>("SELECT COUNT(*) FROM cache_changes");
+    }
 
     /// <summary>kill -9.</summary>
     public Task KillAsync() => Process.KillAsync();
@@ -204,7 +213,7 @@ public sealed class SluiceServer : IAsyncDisposable
     public async Task<Answer> AnswerAsync(HttpRequestMessage request, CancellationToken cancel = default)
     {
         using var sent = request;
-        using var response = await Http.SendAsync(request, cancel);
+        using var response = await SendAsync(request, cancel);
         var text = await response.Content.ReadAsStringAsync(cancel);
         return new Answer((int)response.StatusCode, text, response.Headers.RetryAfter?.Delta) { ETag = response.Headers.ETag?.ToString() };
     }
@@ -219,6 +228,19 @@ public sealed class SluiceServer : IAsyncDisposable
 
         await server.DisposeAsync();
         ownFolder?.Dispose();
+    }
+
+    // A server that dies the moment a connection is made: the client lets that one exception through as it is.
+    private async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancel)
+    {
+        try
+        {
+            return await Http.SendAsync(request, cancel);
+        }
+        catch (SocketException e)
+        {
+            throw new HttpRequestException(e.Message, e);
+        }
     }
 
     private async Task<JsonObject> SendAsync(HttpMethod method, string path, JsonObject? body, string? apiKey = null)

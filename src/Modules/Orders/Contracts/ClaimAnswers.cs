@@ -6,7 +6,7 @@ using Sluice.Platform.Pools;
 
 namespace Sluice.Modules.Orders.Contracts;
 
-/// <summary>Step 6 of a claim's way (Platform/Pools/README.md): tells the buyer what became of it. The same for everything whose claims become orders.</summary>
+/// <summary>Step 6 of a claim's way (Platform/Pools/README.md): tells the buyer what became of it. The same for everything that is claimed.</summary>
 /// <remarks>No async method for those who are refused at once: the crowd that came too late is the largest part of a sale.</remarks>
 internal sealed class ClaimAnswers(ClaimWaiters waiters, ClaimViews views)
 {
@@ -14,9 +14,9 @@ internal sealed class ClaimAnswers(ClaimWaiters waiters, ClaimViews views)
     public static readonly Problem NothingLeft = SoldOut(leftUnits: 0);
 
     private static readonly Problem
-        NotOpen = new(409, "not-open", "Not open yet", "The sale has not begun. Its page counts down to the opening.") { RetryAfter = TimeSpan.FromSeconds(1) },
-        Closed = new(409, "closed", "Closed", "This sale is over."),
-        Paused = new(409, "paused", "Paused", "The shop has paused this sale. Ask again in a moment.") { RetryAfter = TimeSpan.FromSeconds(2) },
+        NotOpen = new(409, "not-open", "Not open yet", "It has not begun. Ask again at the opening.") { RetryAfter = TimeSpan.FromSeconds(1) },
+        Closed = new(409, "closed", "Closed", "It is over."),
+        Paused = new(409, "paused", "Paused", "The shop has paused it. Ask again in a moment.") { RetryAfter = TimeSpan.FromSeconds(2) },
         KeyReused = new(
             422, "idempotency-key-reused", "Key used before", "This Idempotency-Key was used for another number of units. Make a new key for each new request.");
 
@@ -91,7 +91,7 @@ internal sealed class ClaimAnswers(ClaimWaiters waiters, ClaimViews views)
     }
 
     private static Problem LimitReached(IReadOnlyList<long> claimIds) => new(
-        409, "limit-reached", "You have your share", "This sale gives each buyer so many units, and this would be more. Your claims are listed.")
+        409, "limit-reached", "You have your share", "Everybody gets so many units of it, and this would be more. Your claims are listed.")
     {
         More = new Dictionary<string, object>(StringComparer.Ordinal) { ["claimIds"] = claimIds.Select(Names.Id).ToList() },
     };
@@ -105,7 +105,7 @@ internal sealed class ClaimAnswers(ClaimWaiters waiters, ClaimViews views)
 
     // It was accepted, and the promise could not be kept: Redis had lost what it knew. Rare enough for an alert, and never told as a success.
     private static Problem Rejected(long claimId) => new(
-        409, "claim-rejected", "Could not be kept", "This claim was accepted, but there was no unit left for it when it was written. Nothing was ordered.")
+        409, "claim-rejected", "Could not be kept", "This claim was accepted, but there was no unit left for it when it was written. Nothing came of it.")
     {
         More = new Dictionary<string, object>(StringComparer.Ordinal) { ["claimId"] = Names.Id(claimId) },
     };

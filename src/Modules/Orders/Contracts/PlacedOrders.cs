@@ -59,11 +59,12 @@ public sealed class PlacedOrders(Shards shards, CacheChanges changes, TimeProvid
     public Task ShowAsync(IEnumerable<string> userIds) => changes.TellUnnotedAsync([.. userIds.Distinct(StringComparer.Ordinal).Select(OrderPages.KeyOf)]);
 
     /// <summary>This user is about to be told of a new order: their next look at the list shows it. Where the caches cannot be told, the worker that wrote it will do so.</summary>
-    public async Task ShowNowAsync(string userId)
+    /// <param name="others">What else shows what is told.</param>
+    public async Task ShowNowAsync(string userId, IReadOnlyList<CacheKey> others)
     {
         try
         {
-            await changes.DropAsync([OrderPages.KeyOf(userId)]);
+            await changes.DropAsync([OrderPages.KeyOf(userId), .. others]);
         }
         catch (Platform.Hosting.DependencyUnavailableException)
         {

@@ -152,10 +152,10 @@ public sealed class SpreadOrders(ShardMove move)
     private static Task<Sums> SumsAsync(Shard shard, IReadOnlyList<long> buckets) => shard.Database.ReadAsync(async connection =>
     {
         var of = new { buckets = SqlList.Of(buckets) };
-        var (orders, states, cents) = await connection.QuerySingleAsync<(long, decimal, decimal)>(
-            "SELECT COUNT(*), COALESCE(SUM(state), 0), COALESCE(SUM(price_cents * units), 0) FROM orders WHERE user_bucket IN @buckets", of);
+        var (orders, states, cents, coupons, turns) = await connection.QuerySingleAsync<(long, decimal, decimal, decimal, decimal)>(
+            "SELECT COUNT(*), COALESCE(SUM(state), 0), COALESCE(SUM(price_cents * units - discount_cents), 0), COALESCE(SUM(coupon_id % 1000003), 0), COALESCE(SUM(coupon_turns), 0) FROM orders WHERE user_bucket IN @buckets", of);
         var (payments, paid) = await connection.QuerySingleAsync<(long, decimal)>("SELECT COUNT(*), COALESCE(SUM(amount_cents), 0) FROM payments WHERE user_bucket IN @buckets", of);
-        return new Sums(orders, states, cents, payments, paid);
+        return new Sums(orders, states, cents, coupons, turns, payments, paid);
     });
 
     // The last line: nothing is deleted that is not where the map says.
@@ -192,11 +192,11 @@ public sealed class SpreadOrders(ShardMove move)
     [method: ExplicitConstructor]
     private sealed record Release(long ClaimId, long PoolId, string UserId, long Units, long ReleasedAt);
 
-    private sealed record Sums(long Orders, decimal States, decimal Cents, long Payments, decimal Paid)
+    private sealed record Sums(long Orders, decimal States, decimal Cents, decimal Coupons, decimal CouponTurns, long Payments, decimal Paid)
     {
-        public static readonly Sums None = new(0, 0, 0, 0, 0);
+        public static readonly Sums None = new(0, 0, 0, 0, 0, 0, 0);
 
         public static Sums operator +(Sums one, Sums other) =>
-            new(one.Orders + other.Orders, one.States + other.States, one.Cents + other.Cents, one.Payments + other.Payments, one.Paid + other.Paid);
+            new(one.Orders + other.Orders, one.States + other.States, one.Cents + other.Cents, one.Coupons + other.Coupons, one.CouponTurns + other.CouponTurns, one.Payments + other.Payments, one.Paid + other.Paid);
     }
 }

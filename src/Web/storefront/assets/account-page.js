@@ -1,6 +1,7 @@
-// The user centre: log in or register, then profile, newest orders and addresses, read in one call.
+// The user centre: log in or register, then profile, points and newest orders, read in one call, and addresses.
 
 import { Problem, Unreachable, call } from './api.js';
+import { isUsable, offOf, termsOf } from './coupon.js';
 import { byId, h, setText } from './dom.js';
 import { emptyState, errorState } from './error-state.js';
 import { explain } from './explain.js';
@@ -8,11 +9,13 @@ import { moment, money, number } from './format.js';
 import { icon } from './icons.js';
 import { statusOf } from './order.js';
 import { showPicture } from './picture.js';
+import { pointsPanel } from './points.js';
 import { known, signIn, signOut } from './session.js';
 
 const ORDERS_SHOWN = 5;
 const account = () => (known()?.isAccount ? known() : null);
 const mine = (path, options = {}) => call(path, { ...options, token: account()?.token });
+const panel = pointsPanel(mine);
 let registering = location.hash === '#register';
 
 onSubmit('sign-in', async fields => {
@@ -45,15 +48,17 @@ show();
 async function show() {
   byId('failure').replaceChildren();
   byId('mine').hidden = true;
+  byId('waiting').hidden = account() === null;
   byId('visitor').hidden = account() !== null;
   if (!account()) {
     showWay();
     return;
   }
   try {
-    const { body } = await mine('/v1/me');
+    // Shown when all of it is there: what comes later would push down what is below.
+    const [{ body }] = await Promise.all([mine('/v1/me'), showAddresses()]);
+    await panel.show(body.points);
     showMe(body);
-    await showAddresses();
   } catch (error) {
     fail(error);
   }
@@ -70,7 +75,8 @@ function showWay() {
   setText(byId('sign-in-says'), '');
 }
 
-function showMe({ profile, orders }) {
+function showMe({ profile, orders, coupons }) {
+  byId('waiting').hidden = true;
   byId('mine').hidden = false;
   setText(byId('hello'), profile.name);
   setText(byId('mine-lead'), profile.email);
@@ -84,6 +90,10 @@ function showMe({ profile, orders }) {
         h('p', { class: 'order-when' }, `${money(order.amountCents, order.currency)} · ${moment(order.createdAt)}`)),
       h('div', { class: 'order-state' }, h('p', { class: 'status', 'data-tone': tone }, icon(iconName), h('span', {}, words))));
   }));
+  const usable = coupons.filter(coupon => isUsable(coupon, Date.now()));
+  byId('coupons').replaceChildren(...(usable.length > 0 ? usable.map(coupon => h('li', { class: 'address' },
+    h('p', {}, h('strong', {}, offOf(coupon)), ` ${coupon.title}`),
+    h('p', { class: 'order-when' }, termsOf(coupon)))) : [h('li', { class: 'order-when' }, 'None to use right now.')]));
   byId('nothing').replaceChildren(...(orders.items.length > 0 ? [] : [
     emptyState('receipt', 'No orders yet', 'When you buy in a sale, your order appears here.', { href: '/', text: 'See the sales' }),
   ]));
@@ -145,5 +155,6 @@ function fail(error) {
     show();
     return;
   }
+  byId('waiting').hidden = true;
   byId('failure').replaceChildren(errorState(error, { title: 'Your account did not load', retry: show }));
 }

@@ -18,6 +18,11 @@ const sentences = {
   'wrong-credentials': 'E-mail and password do not go together.',
   'email-taken': 'There is an account with this e-mail already. Log in instead.',
   'wrong-password': 'The current password is another one.',
+  'coupon-used': 'This coupon is at another order of yours.',
+  'coupon-expired': 'This coupon has expired.',
+  'coupon-not-for-this-order': 'This coupon is not for this order.',
+  'order-has-coupon': 'The order has another coupon. Take that one off first.',
+  'order-not-pending': 'The order is not open any more, so its coupon stays as it is.',
   'order-paid': 'This order is already paid, so it cannot be cancelled here.',
 };
 

@@ -4,6 +4,7 @@ import { announce, countdownVoice } from './announce.js';
 import { Problem, Unreachable } from './api.js';
 import { settledClaim } from './claim.js';
 import { everySecond, measure, now } from './clock.js';
+import { fits, offOf, readUsable, redeem, takeOff } from './coupon.js';
 import { byId, h, setText } from './dom.js';
 import { errorState } from './error-state.js';
 import { explain } from './explain.js';
@@ -22,12 +23,18 @@ const orderId = encodeURIComponent(idFromPath());
 const voice = countdownVoice(words => `${words} left to pay`);
 
 let order = null;
+let coupons = [];
+let couponShown = null;
 let polling = null;
 let busy = false;
 let stateShown = null;
 
 byId('pay').addEventListener('click', () => act(payNow));
 byId('cancel').addEventListener('click', () => byId('confirm').showModal());
+byId('coupon').addEventListener('submit', event => {
+  event.preventDefault();
+  act(order.couponId ? leaveCoupon : useCoupon);
+});
 byId('keep').addEventListener('click', () => byId('confirm').close());
 byId('give-back').addEventListener('click', () => {
   byId('confirm').close();
@@ -37,7 +44,7 @@ start();
 
 async function start() {
   try {
-    [order] = await Promise.all([firstReading(), measure()]);
+    [order, coupons] = await Promise.all([firstReading(), couponsOrNone(), measure()]);
   } catch (error) {
     fail(error);
     return;
@@ -59,6 +66,16 @@ async function firstReading() {
     if (!(error instanceof Problem) || error.status !== 404) throw error;
     const claim = await settledClaim(orderId, () => {}, new URLSearchParams(location.search).get('pool'));
     return claim.order ?? readOrder(orderId);
+  }
+}
+
+// An order is shown also where coupons cannot be asked for.
+async function couponsOrNone() {
+  try {
+    return await readUsable();
+  } catch (error) {
+    if (!(error instanceof Problem) && !(error instanceof Unreachable) && !(error instanceof SignInElsewhere)) throw error;
+    return [];
   }
 }
 
@@ -84,8 +101,6 @@ function tick() {
 function showUnchanging() {
   showPicture(byId('picture'), order.sku);
   setText(byId('title'), order.units === 1 ? order.title : `${number(order.units)} × ${order.title}`);
-  setText(byId('amount'), money(order.amountCents, order.currency));
-  setText(byId('pay-words'), `Pay ${money(order.amountCents, order.currency)}`);
   const isSale = order.kind === 'flash-sale';
   byId('sale-link').href = isSale ? `/sales/${encodeURIComponent(order.saleId)}` : `/products/${encodeURIComponent(order.sku)}`;
   setText(byId('sale-link'), isSale ? 'Back to the sale' : 'Back to the product');
@@ -99,6 +114,25 @@ function showUnchanging() {
   byId('facts').replaceChildren(...facts.map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value))));
 }
 
+function showAmount() {
+  const [toPay, off] = [order.amountCents, order.discountCents].map(cents => money(cents, order.currency));
+  setText(byId('amount'), order.discountCents > 0 ? `${toPay}, ${off} off with a coupon` : toPay);
+  setText(byId('pay-words'), `Pay ${toPay}`);
+}
+
+function showCoupon() {
+  const offered = order.couponId ? [] : coupons.filter(coupon => fits(coupon, order, now()));
+  const shown = order.state !== 'pending' ? '' : order.couponId ? `has ${order.couponId}` : offered.map(coupon => coupon.id).join();
+  if (couponShown === shown) return;
+  couponShown = shown;
+  byId('coupon').hidden = shown === '';
+  byId('coupon-offer').hidden = Boolean(order.couponId);
+  byId('coupon-has').hidden = !order.couponId;
+  setText(byId('coupon-has'), order.couponId ? `A coupon takes ${money(order.discountCents, order.currency)} off this order.` : '');
+  setText(byId('coupon-do'), order.couponId ? 'Take it off' : 'Use it');
+  byId('coupon-choice').replaceChildren(...offered.map(coupon => h('option', { value: coupon.id }, `${offOf(coupon)}: ${coupon.title}`)));
+}
+
 function showTimeline() {
   // An answer of paying or cancelling has none; the next reading has.
   if (!order.timeline || byId('timeline').children.length === order.timeline.length) return;
@@ -106,6 +140,8 @@ function showTimeline() {
 }
 
 function show() {
+  showAmount();
+  showCoupon();
   showTimeline();
   if (stateShown === order.state) return;
   const { icon: iconName, tone, words, more } = statusOf(order);
@@ -152,6 +188,17 @@ async function payNow() {
   const { order: after, outcome } = await pay(orderId);
   order = after;
   return outcome === 'refund-due' ? 'The order had already ended, so the money goes back to you.' : '';
+}
+
+async function useCoupon() {
+  order = await redeem(orderId, byId('coupon-choice').value);
+  return `Used: ${money(order.discountCents, order.currency)} less to pay.`;
+}
+
+async function leaveCoupon() {
+  order = await takeOff(orderId);
+  coupons = await couponsOrNone();
+  return 'Taken off. You can use the coupon elsewhere.';
 }
 
 async function giveBack() {

@@ -1,6 +1,6 @@
 using System.Globalization;
 
-namespace Sluice.Tests.Integration.Cluster;
+namespace Sluice.Tests.Integration.Servers;
 
 /// <summary>
 /// Nothing reaches one port of this host and nothing comes from it, and nobody is told: packets are dropped by the kernel, connections stay open. Needs root and iptables; a machine where it cannot be done
@@ -12,16 +12,20 @@ internal sealed class NetworkCut : IAsyncDisposable
 
     private readonly List<string[]> rules = [];
 
-    public static async Task<NetworkCut> OfAsync(int port)
+    /// <param name="from">Addresses of this host: only what comes from one of them, and what goes there, is dropped. None: everything.</param>
+    public static async Task<NetworkCut> OfAsync(int port, params IReadOnlyList<string> from)
     {
         var cut = new NetworkCut();
         try
         {
-            foreach (var side in new[] { "--dport", "--sport" })
+            foreach (var address in from.Count == 0 ? [null] : from.AsEnumerable<string?>())
             {
-                string[] rule = ["INPUT", "-i", "lo", "-p", "tcp", side, port.ToString(CultureInfo.InvariantCulture), "-j", "DROP"];
-                await RunAsync("-I", rule);
-                cut.rules.Add(rule);
+                foreach (var (portSide, addressSide) in new[] { ("--dport", "-s"), ("--sport", "-d") })
+                {
+                    string[] rule = ["INPUT", "-i", "lo", "-p", "tcp", portSide, port.ToString(CultureInfo.InvariantCulture), .. address is null ? Array.Empty<string>() : [addressSide, address], "-j", "DROP"];
+                    await RunAsync("-I", rule);
+                    cut.rules.Add(rule);
+                }
             }
 
             return cut;
