@@ -37,7 +37,11 @@ public static class PlatformServices
 
         services.AddSingleton<PoolMetrics>();
         services.AddSingleton<QueueSignal>();
-        services.AddSingleton<AckJournal>();
+        services.AddSingleton(provider =>
+        {
+            var pools = provider.GetRequiredService<PoolsOptions>();
+            return new AckJournal(pools, Path.Combine(node.Data, "acknowledged"), writesDown: redis.IsEmbedded && pools.Durability != Durability.Committed);
+        });
         services.AddSingleton<PoolRebuilder>();
         services.AddSingleton<PoolStore>();
         services.AddSingleton<LeftUnits>();

@@ -1,4 +1,7 @@
+using System.Buffers;
 using System.Collections.Concurrent;
+using System.Runtime.InteropServices;
+using Sluice.Platform.Hosting;
 
 namespace Sluice.Platform.Pools;
 
@@ -7,13 +10,41 @@ namespace Sluice.Platform.Pools;
 /// Bounded by <see cref="PoolsOptions.AckJournalClaimsMax"/>; what does not fit is promised all the same, as far as <see cref="Durability"/> goes.
 /// </summary>
 /// <remarks>
-/// In memory only: a file would be fsynced for each batch to guard against one more fault, the death of this node in the second in which Redis has lost its disk too. docs/adr/0009.
+/// With a real Redis in memory only: a file would be fsynced for each batch to guard against one more fault, the death of this node in the second in which Redis has lost its disk too (docs/adr/0009).
+/// The embedded server dies with this process, so there what is acknowledged is also written down (<see cref="AckFile"/>).
 /// </remarks>
-public sealed class AckJournal(PoolsOptions options)
+public sealed class AckJournal : IDisposable
 {
+    private readonly PoolsOptions options;
+    private readonly AckFile? file;
+    private readonly bool writesDown;
     private readonly ConcurrentDictionary<long, PoolAcks> pools = new();
+
+    // Files with lines of claims that did not fit into memory: read again as soon as they do.
+    private readonly ConcurrentDictionary<int, bool> unread = new();
     private int count;
     private int unkept;
+
+    /// <param name="options">Its bounds.</param>
+    /// <param name="folder">Where a process before this one may have written down what it acknowledged; null: nowhere.</param>
+    /// <param name="writesDown">Whether this one does.</param>
+    public AckJournal(PoolsOptions options, string? folder = null, bool writesDown = false)
+    {
+        this.options = options;
+        this.writesDown = writesDown && options.AckJournalClaimsMax > 0;
+        if (folder is null || !(this.writesDown || Directory.Exists(folder)))
+        {
+            return;
+        }
+
+        file = new AckFile(folder);
+        foreach (var number in file.Closed)
+        {
+            unread[number] = true;
+        }
+
+        ReadUnread(claimsMax: options.AckJournalClaimsMax);
+    }
 
     /// <summary>Claims of all pools.</summary>
     public int Count => count;
@@ -38,6 +69,47 @@ public sealed class AckJournal(PoolsOptions options)
 
     internal PoolAcks Of(long poolId) => pools.GetOrAdd(poolId, id => new PoolAcks(this, id));
 
+    /// <summary>Deletes the files of which SQL has every claim.</summary>
+    /// <exception cref="IOException">Not now; nothing is lost by it.</exception>
+    internal void DeleteSettled()
+    {
+        if (file is null)
+        {
+            return;
+        }
+
+        ReadUnread(claimsMax: options.AckJournalClaimsMax / 2);
+        if (count == 0)
+        {
+            file.Close();
+        }
+
+        // The bound before the look: a claim is in memory before it has a line, so whatever is in a file that was closed by now is seen, or settled.
+        var before = file.Current;
+        foreach (var pool in pools.Values)
+        {
+            before = Math.Min(before, pool.OldestFile);
+        }
+
+        file.DeleteBefore(unread.IsEmpty ? before : Math.Min(before, unread.Keys.Min()));
+    }
+
+    public void Dispose() => file?.Dispose();
+
+    // Whole files, the oldest first, as long as no more than so many claims are kept: what is read of one more goes beyond the bound, by a file at most.
+    private void ReadUnread(int claimsMax)
+    {
+        foreach (var number in file!.Closed.Where(unread.ContainsKey).TakeWhile(_ => count <= claimsMax))
+        {
+            foreach (var claim in file.Read(number))
+            {
+                Of(claim.PoolId).Keep(claim, number);
+            }
+
+            unread.TryRemove(number, out _);
+        }
+    }
+
     private bool TakePlace()
     {
         if (Interlocked.Increment(ref count) <= options.AckJournalClaimsMax)
@@ -56,6 +128,12 @@ public sealed class AckJournal(PoolsOptions options)
         private readonly Lock claimsLock = new();
         private readonly Dictionary<long, Acknowledged> claims = [];
 
+        // Of claims that are kept and not written down yet.
+        private readonly ArrayBufferWriter<byte> lines = new();
+
+        // Among them is a claim that memory has no place for.
+        private bool linesUnkept;
+
         // Ids as they came. One that was forgotten meanwhile is passed over; one that is not settled goes to the end.
         private readonly Queue<long> order = new();
 
@@ -65,6 +143,18 @@ public sealed class AckJournal(PoolsOptions options)
 
         /// <summary>The rebuild since which every claim here is known to be in Redis (<see cref="Pool.Generation"/>).</summary>
         public long Generation { get; private set; }
+
+        /// <summary>The oldest file with a line of a claim that is kept; a number beyond all of them where nothing is.</summary>
+        public int OldestFile
+        {
+            get
+            {
+                lock (claimsLock)
+                {
+                    return claims.Count == 0 ? int.MaxValue : claims.Values.Min(claim => claim.File);
+                }
+            }
+        }
 
         /// <summary>For <see cref="KeepAcknowledged"/>: to which freeze these were handed in.</summary>
         public (string Run, string Freeze)? HandedTo { get; set; }
@@ -78,14 +168,74 @@ public sealed class AckJournal(PoolsOptions options)
         {
             lock (claimsLock)
             {
-                if (claims.ContainsKey(id) || !journal.TakePlace())
+                if (claims.ContainsKey(id))
                 {
                     return;
                 }
 
-                Generation = claims.Count == 0 ? generation : Math.Min(Generation, generation);
-                claims.Add(id, new(userId, units, key, terms));
-                order.Enqueue(id);
+                var kept = new Acknowledged(userId, units, key, terms, journal.file?.Current ?? 0);
+                if (journal.writesDown)
+                {
+                    AckFile.Add(lines, ToClaim(id, kept));
+                }
+
+                if (journal.TakePlace())
+                {
+                    Add(id, kept, generation);
+                }
+                else
+                {
+                    linesUnkept = journal.writesDown;
+                }
+            }
+        }
+
+        /// <summary>Keeps a claim that is written down in this file already, whatever the bound. Of which rebuild it is nobody knows.</summary>
+        public void Keep(Claim claim, int number)
+        {
+            lock (claimsLock)
+            {
+                if (!claims.ContainsKey(claim.Id))
+                {
+                    Interlocked.Increment(ref journal.count);
+                    Add(claim.Id, new(claim.UserId, claim.Units, claim.IdempotencyKey ?? "", claim.Terms, number), generation: 0);
+                }
+            }
+        }
+
+        /// <summary>Returns when whatever is kept is also written down, where this is done. Before anybody is told.</summary>
+        /// <exception cref="DependencyUnavailableException">It is not; nobody may be told.</exception>
+        public void WriteDown()
+        {
+            lock (claimsLock)
+            {
+                if (lines.WrittenCount == 0)
+                {
+                    return;
+                }
+
+                var file = journal.file!;
+                try
+                {
+                    MarkUnread(file.Current);
+                    MarkUnread(file.Append(lines.WrittenSpan));
+                }
+                catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+                {
+                    // The lines stay, for whoever asks again with the same key.
+                    throw new DependencyUnavailableException("disk", "what was accepted could not be written down, so it is not acknowledged; ask again with the same key.", e);
+                }
+
+                lines.ResetWrittenCount();
+                linesUnkept = false;
+            }
+
+            void MarkUnread(int number)
+            {
+                if (linesUnkept)
+                {
+                    journal.unread[number] = true;
+                }
             }
         }
 
@@ -156,8 +306,17 @@ public sealed class AckJournal(PoolsOptions options)
             }
         }
 
-        private Claim ToClaim(long id, Acknowledged claim) => new(id, poolId, claim.UserId, claim.Units, claim.Key.Length == 0 ? null : claim.Key, claim.Terms);
+        private void Add(long id, in Acknowledged claim, long generation)
+        {
+            Generation = claims.Count == 0 ? generation : Math.Min(Generation, generation);
+            claims.Add(id, claim);
+            order.Enqueue(id);
+        }
+
+        private Claim ToClaim(long id, in Acknowledged claim) => new(id, poolId, claim.UserId, claim.Units, claim.Key.Length == 0 ? null : claim.Key, claim.Terms);
     }
 
-    private readonly record struct Acknowledged(string UserId, int Units, string Key, string? Terms);
+    /// <param name="File">Where it is written down: in this file or a later one.</param>
+    [StructLayout(LayoutKind.Auto)]
+    private readonly record struct Acknowledged(string UserId, int Units, string Key, string? Terms, int File);
 }

@@ -214,7 +214,7 @@ internal sealed class ClaimBatcher(
 
         metrics.Answered(letters, Stopwatch.GetElapsedTime(started));
 
-        // Step 5: answer. What is promised is kept in memory before anybody is told.
+        // Step 5: answer. What is promised is kept, in memory and where the server is the embedded one in a file, before anybody is told.
         var (left, generation) = ((long)answer[1], (long)answer[3]);
         if (letters[0] is not ('M' or 'F'))
         {
@@ -260,6 +260,8 @@ internal sealed class ClaimBatcher(
                     break;
             }
         }
+
+        kept.WriteDown();
 
         // A life of the server that ended meanwhile may have taken the claims along, and a rebuild may have looked into the journal before they were in it.
         if (await redis.RunAsync(keys.Meta) != run)

@@ -36,14 +36,12 @@ public sealed partial class KeepAcknowledged(
             LogUnkept(log, unkept, journal.Count);
         }
 
-        if (journal.Count == 0)
-        {
-            return;
-        }
-
         try
         {
-            await LookAtPoolsAsync();
+            if (journal.Count > 0)
+            {
+                await LookAtPoolsAsync();
+            }
         }
         finally
         {
@@ -51,7 +49,12 @@ public sealed partial class KeepAcknowledged(
             if (time.GetElapsedTime(settledAt) > SettleRound)
             {
                 settledAt = time.GetTimestamp();
-                await SettleAsync();
+                if (journal.Count > 0)
+                {
+                    await SettleAsync();
+                }
+
+                journal.DeleteSettled();
             }
         }
     }

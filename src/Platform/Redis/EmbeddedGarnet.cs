@@ -71,7 +71,14 @@ public sealed class EmbeddedGarnet : IDisposable
     public EndPoint EndPoint => new UnixDomainSocketEndPoint(socket);
 
     /// <summary>Returns when everything executed before the call is in the append-only file. Calls that wait at the same time share one write.</summary>
-    public async Task CommitAsync(CancellationToken cancel) => await server.Store.CommitAOFAsync(cancel);
+    /// <exception cref="IOException">Garnet has not even tried.</exception>
+    public async Task CommitAsync(CancellationToken cancel)
+    {
+        if (!await server.Store.CommitAOFAsync(cancel))
+        {
+            throw new IOException("the append-only file was not asked to commit.");
+        }
+    }
 
     /// <summary>
     /// The log could not be written. Garnet does not recover from that: every later write fails too, a script in its middle, with its first writes in memory and the rest not.

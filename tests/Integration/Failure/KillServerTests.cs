@@ -14,7 +14,11 @@ public sealed class KillServerTests(ITestOutputHelper output)
     [Fact]
     public Task ServerThatCommitsFirst_KilledInMidRush_KeepsEveryAcknowledgedClaim() => KillAsync("Committed", rounds: 3);
 
-    private async Task KillAsync(string durability, int rounds)
+    // As if its log had been torn, or a person had thought it was a cache.
+    [Fact]
+    public Task Server_KilledAndItsEmbeddedRedisDeleted_KeepsEveryAcknowledgedClaim() => KillAsync("Logged", rounds: 4, losesRedis: true);
+
+    private async Task KillAsync(string durability, int rounds, bool losesRedis = false)
     {
         await using var server = await SluiceServer.StartAsync([.. Drills.NoRateLimit, $"Pools:Durability={durability}"]);
         var buyers = await Rush.BuyersAsync(server, Buyers);
@@ -33,10 +37,9 @@ public sealed class KillServerTests(ITestOutputHelper output)
             var pressing = rush.PressAsync(stop.Token);
             await (round % 3 == 0 ? Drills.MomentAsync(random, 1_500) : enough.WaitAsync(TimeSpan.FromMinutes(3)));
             var before = ledger.Count;
-            await server.KillAsync();
+            await KillServerAsync();
             await stop.CancelAsync();
             await pressing;
-            kills++;
 
             if (random.Next(3) == 0)
             {
@@ -44,8 +47,7 @@ public sealed class KillServerTests(ITestOutputHelper output)
                 server.Launch();
                 var asking = rush.SettleAsync();
                 await Drills.MomentAsync(random, 2_500);
-                await server.KillAsync();
-                kills++;
+                await KillServerAsync();
                 await server.BeginAsync();
                 await asking;
             }
@@ -62,5 +64,15 @@ public sealed class KillServerTests(ITestOutputHelper output)
         }
 
         output.WriteLine($"{durability}: {kills} kills, {promised} claims acknowledged, 0 lost");
+
+        async Task KillServerAsync()
+        {
+            await server.KillAsync();
+            kills++;
+            if (losesRedis && Directory.Exists(Path.Combine(server.Data, "garnet")))
+            {
+                Directory.Delete(Path.Combine(server.Data, "garnet"), recursive: true);
+            }
+        }
     }
 }
