@@ -137,11 +137,22 @@ public sealed partial class KeepAcknowledged(
                 (looked, written) = (ids.Count, found.Count);
             }
             while (looked == PerCallMax && written * 2 > looked);
+
+            // A database that was made anew, or put back from before the pool was made: nobody will ever write these.
+            if (written == 0 && looked > 0 && !await database.ReadAsync(connection => connection.ExecuteScalarAsync<bool>("SELECT EXISTS (SELECT 1 FROM pools WHERE id = @id)", new { id = pool.PoolId })))
+            {
+                var claims = pool.Claims();
+                LogStrange(log, claims.Count, pool.PoolId);
+                pool.Forget(claims.Select(claim => claim.Id));
+            }
         }
     }
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "Keeping what was acknowledged failed, trying again: {Says}")]
     private static partial void LogFailed(ILogger log, Exception? error, string says);
+
+    [LoggerMessage(Level = LogLevel.Critical, Message = "{Count} acknowledged claims are of pool {PoolId}, which SQL does not know; they are let go")]
+    private static partial void LogStrange(ILogger log, int count, long poolId);
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "{Count} acknowledged claims are in Redis only: {Kept} wait for SQL already (Pools:AckJournalClaimsMax)")]
     private static partial void LogUnkept(ILogger log, int count, int kept);

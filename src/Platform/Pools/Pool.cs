@@ -134,7 +134,7 @@ public readonly record struct ClaimAnswer(ClaimOutcome Outcome, IReadOnlyList<lo
 public enum Durability
 {
     /// <summary>
-    /// After the claim is logged. Embedded: in Garnet's append-only file; survives the death of the process at any moment, not a power cut.
+    /// After the claim is logged. Embedded: in Garnet's append-only file and in a file of our own (<see cref="AckFile"/>); survives the death of the process at any moment, not a power cut.
     /// Redis with <c>appendfsync always</c>: survives a power cut too. The loss of its disk, or a failover to a replica that was behind, it survives as long as the node that acknowledged lives
     /// (<see cref="AckJournal"/>); together with that node's death it does not.
     /// </summary>
@@ -166,7 +166,7 @@ public sealed class PoolsOptions
     /// <summary>Claims of one pool that may wait for the next call before further ones are answered 503.</summary>
     [Range(1, 1_000_000)] public int WaitingClaimsMax { get; init; } = 20_000;
 
-    /// <summary>Acknowledged claims that this node keeps in memory until SQL has them, 0–10,000,000, about 200 bytes each: should Redis lose them, they come back from here. What does not fit is in Redis only.</summary>
+    /// <summary>Acknowledged claims that this node keeps in memory until SQL has them, 0–10,000,000, about 200 bytes each: should Redis lose them, they come back from here. What does not fit is in Redis only. With the embedded server they are also written down in the data folder, those too that do not fit; 0: neither.</summary>
     [Range(0, 10_000_000)] public int AckJournalClaimsMax { get; init; } = 500_000;
 
     /// <summary>How long a node believes that a pool is sold out before it asks again, 50 ms – 10 s. A release on the same node ends it at once.</summary>

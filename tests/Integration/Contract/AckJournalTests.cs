@@ -8,6 +8,9 @@ public sealed class AckJournalTests(Engines engines)
 {
     private const int Units = 10, Early = 6;
 
+    // Of no pool that any test makes: they share the Redis servers.
+    private const long Nowhere = 1L << 60;
+
     [Theory]
     [InlineData(Engine.Garnet)]
     [InlineData(Engine.Redis)]
@@ -135,6 +138,19 @@ public sealed class AckJournalTests(Engines engines)
         Assert.Equal(0, node.Journal.Count);
         await node.ClaimEachAsync(pool, 100, 3);
         Assert.Equal(3, node.Journal.Count);
+    }
+
+    // As when the database was deleted, and the rest of the data folder was not.
+    [Fact]
+    public async Task Journal_OfAPoolThatSqlDoesNotKnow_LetsGoOfItAndOfNoOther()
+    {
+        using var node = new PoolNode(await engines.OpenAsync(Engine.Redis));
+        var pool = await node.OpenPoolAsync(Units);
+        await node.ClaimEachAsync(pool, 0, Early);
+        node.Journal.Of(Nowhere).Keep(1, "u-1", 1, "", null, generation: 0);
+        await node.Keeping.RoundAsync();
+        Assert.Empty(node.Journal.Claims(Nowhere));
+        Assert.Equal(Early, node.Journal.Claims(pool).Count);
     }
 
     // Found again, perhaps after an answer that never came: this node acknowledges it now, under the key that it has.
