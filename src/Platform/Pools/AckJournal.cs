@@ -162,7 +162,7 @@ public sealed class AckJournal : IDisposable
         /// <summary>For <see cref="KeepAcknowledged"/>: what it brought back, until it has seen where that ended.</summary>
         public HashSet<long> BroughtBack { get; } = [];
 
-        /// <summary>Keeps a claim that is about to be acknowledged. Without an allocation of its own, as long as the journal does not grow.</summary>
+        /// <summary>Keeps a claim that is about to be acknowledged: in memory without an allocation of its own, as long as the journal does not grow; its line waits for <see cref="WriteDown"/>.</summary>
         /// <param name="generation">The pool's, at the moment at which the script found or made the claim.</param>
         public void Keep(long id, string userId, int units, string key, string? terms, long generation)
         {

@@ -73,7 +73,7 @@ internal sealed class S3Server : IAsyncDisposable
     public Task PutAsync(string key, string text) => CalmAsync(() => client.PutObjectAsync(new() { BucketName = Bucket, Key = key, ContentBody = text }));
 
     /// <summary>
-    /// Asks again where a write of the node came in between: this server puts an object's content, checksum and type one after the other (who reads in between finds that they differ, or an internal error),
+    /// Asks again where a write of the node came in between: this server puts an object's content, checksum and type one after the other (who reads in between finds that they differ, an answer that breaks off, or an internal error),
     /// and looks at each file of a list once more (one that was deleted meanwhile is an internal error, too).
     /// </summary>
     private static async Task<T> CalmAsync<T>(Func<Task<T>> ask)
@@ -84,9 +84,8 @@ internal sealed class S3Server : IAsyncDisposable
             {
                 return await ask();
             }
-            catch (Exception e) when (tries < 50 && (
-                e is AmazonS3Exception { StatusCode: System.Net.HttpStatusCode.InternalServerError } or ArgumentOutOfRangeException { ParamName: "hex" }
-                || e is AmazonClientException && e.Message.Contains("hash", StringComparison.Ordinal)))
+            catch (Exception e) when (tries < 50 && e is
+                IOException or AmazonClientException or AmazonS3Exception { StatusCode: System.Net.HttpStatusCode.InternalServerError } or ArgumentOutOfRangeException { ParamName: "hex" })
             {
                 await Task.Delay(TimeSpan.FromMilliseconds(20), TimeProvider.System);
             }
