@@ -1,6 +1,7 @@
 using System.Collections.Frozen;
 using System.Data;
 using System.Data.Common;
+using System.Diagnostics;
 using System.Globalization;
 using System.Net.Sockets;
 using System.Security.Cryptography;
@@ -84,9 +85,11 @@ internal sealed class MySqlEngine : ISqlEngine
         [1586] = SqlFailure.Duplicate,
     }.ToFrozenDictionary();
 
-    private readonly MySqlDataSource source;
     private readonly MySqlConnectionStringBuilder settings;
     private readonly SqlOptions options;
+    private readonly Lock renewing = new();
+    private volatile MySqlDataSource source;
+    private long renewedAt;
 
     /// <param name="connection">The writer's, or a reader's.</param>
     public MySqlEngine(SqlOptions options, string connection)
@@ -114,7 +117,7 @@ internal sealed class MySqlEngine : ISqlEngine
             NoBackslashEscapes = false,
             PersistSecurityInfo = false,
         };
-        source = new MySqlDataSourceBuilder(settings.ConnectionString).UseConnectionOpenedCallback(StartSessionAsync).Build();
+        source = NewSource();
         Describe = $"MySQL at {Place}";
     }
 
@@ -129,9 +132,23 @@ internal sealed class MySqlEngine : ISqlEngine
     /// <summary>The Galera cluster that the server belongs to, or "". Known once a connection was opened.</summary>
     public string GaleraCluster { get; private set; } = "";
 
-    public async Task<DbConnection> OpenAsync(bool writes) => await source.OpenConnectionAsync();
+    public async Task<DbConnection> OpenAsync(bool writes) => await OpenAsync(CancellationToken.None);
 
-    public async Task<MySqlConnection> OpenAsync(CancellationToken cancel) => await source.OpenConnectionAsync(cancel);
+    public async Task<MySqlConnection> OpenAsync(CancellationToken cancel)
+    {
+        while (true)
+        {
+            var from = source;
+            try
+            {
+                return await from.OpenConnectionAsync(cancel);
+            }
+            catch (ObjectDisposedException) when (from != source)
+            {
+                // Renewed at this very moment.
+            }
+        }
+    }
 
     /// <summary>How far a server is: each commit that was answered before is within it.</summary>
     public static async Task<string> PositionAsync(DbConnection connection)
@@ -167,6 +184,7 @@ internal sealed class MySqlEngine : ISqlEngine
 
     public async Task<DbTransaction> BeginAsync(DbConnection connection, bool writes)
     {
+        var started = Stopwatch.GetTimestamp();
         try
         {
             // The driver gives every statement up in time but this one: a server that hangs, or is gone without a word, would be waited for until it is back.
@@ -178,7 +196,8 @@ internal sealed class MySqlEngine : ISqlEngine
         catch (Exception e) when (FailureOf(e) == SqlFailure.Away)
         {
             // The driver does not look whether a connection that lay idle still lives. If this one does not, neither do those beside it: the next is a new one.
-            await MySqlConnection.ClearPoolAsync((MySqlConnection)connection);
+            // And one that was given up may still be sent its answer: whoever used it after that would take this for the answer to a question of its own.
+            await RenewAsync(started);
             throw;
         }
     }
@@ -267,6 +286,26 @@ internal sealed class MySqlEngine : ISqlEngine
 
     // Nothing here may depend on how the server was set up. Strict: what does not fit is an error, never a shorter text.
     // The driver escapes with backslashes, so NO_BACKSLASH_ESCAPES must be off.
+    private MySqlDataSource NewSource() => new MySqlDataSourceBuilder(settings.ConnectionString).UseConnectionOpenedCallback(StartSessionAsync).Build();
+
+    /// <summary>Returns when no connection that was taken before this moment will ever be used again by somebody else: the idle ones are closed, the others as soon as they come back.</summary>
+    /// <remarks>Not MySqlConnection.ClearPool: that knows the pools of connection strings, and not the pool of a data source.</remarks>
+    private async Task RenewAsync(long takenBefore)
+    {
+        MySqlDataSource old;
+        lock (renewing)
+        {
+            if (renewedAt > takenBefore)
+            {
+                return;
+            }
+
+            (old, source, renewedAt) = (source, NewSource(), Stopwatch.GetTimestamp());
+        }
+
+        await old.DisposeAsync();
+    }
+
     private async ValueTask StartSessionAsync(MySqlConnectionOpenedContext context, CancellationToken cancel)
     {
         if (!context.Conditions.HasFlag(MySqlConnectionOpenedConditions.New))

@@ -1,3 +1,6 @@
+using Dapper;
+using Sluice.Platform.Hosting;
+using Sluice.Platform.Sql;
 using Sluice.Tests.Integration.Servers;
 
 namespace Sluice.Tests.Integration.Failure;
@@ -44,6 +47,37 @@ public sealed class MariaDbGoneTests(ITestOutputHelper output)
         }
 
         Assert.DoesNotContain(MariaDbServer.Password, server.Process.Output, StringComparison.Ordinal);
+    }
+
+    // The driver goes on waiting for what was given up. Were the connection used again, each question on it would be answered with the answer to the one before.
+    [Fact]
+    public async Task Connection_GivenUpWhileItsTransactionBegan_IsNeverUsedAgain()
+    {
+        await using var sql = await MariaDbServer.StartAsync();
+        var options = new SqlOptions { Connection = await sql.NewDatabaseAsync(), ConnectionsMax = 1, ConnectTimeMax = TimeSpan.FromSeconds(1), StatementTimeMax = TimeSpan.FromSeconds(1) };
+        using var folder = new TempFolder();
+        using var database = new Database(options, folder.Path);
+        for (var hangs = 0; hangs < 3; hangs++)
+        {
+            Assert.Equal(hangs, await AskAsync(hangs));
+            sql.Process.Stop();
+            try
+            {
+                await Assert.ThrowsAsync<DependencyUnavailableException>(() => AskAsync(-1));
+                await Assert.ThrowsAsync<DependencyUnavailableException>(() => database.WriteAsync(transaction => transaction.Connection!.ExecuteAsync("SELECT 1", transaction: transaction)));
+            }
+            finally
+            {
+                sql.Process.Continue();
+            }
+
+            for (var question = 100; question < 120; question++)
+            {
+                Assert.Equal(question, await AskAsync(question));
+            }
+        }
+
+        Task<int> AskAsync(int question) => database.ReadAsync(connection => connection.QuerySingleAsync<int>("SELECT @question", new { question }));
     }
 
     [Fact]

@@ -150,7 +150,7 @@ public sealed class SluiceServer : IAsyncDisposable
                     return false;
                 }
 
-                Assert.True(answer.Status == 200, $"The certificate of {poolId} answered {answer.Status}: {answer.Text}");
+                Assert.True(answer.Status == 200, $"The certificate of {poolId} answered {answer.Status}: {answer.Text}{LogOf(answer)}");
                 certificate = (JsonObject)answer.Json["certificate"]!;
                 return (string?)certificate["verdict"] != "settling";
             },
@@ -243,6 +243,9 @@ public sealed class SluiceServer : IAsyncDisposable
         }
     }
 
+    // Why is in its log only.
+    private string LogOf(Answer answer) => answer.Status == 500 && !isForeign ? $"{Environment.NewLine}{Process.Output}" : "";
+
     private async Task<JsonObject> SendAsync(HttpMethod method, string path, JsonObject? body, string? apiKey = null)
     {
         var key = Guid.NewGuid().ToString("N");
@@ -261,7 +264,7 @@ public sealed class SluiceServer : IAsyncDisposable
         }
         while (answer.Status == 503 && apiKey is not null && ++tries < SetUpTriesMax); // As a shop's server does what it is told: again, with the same key.
 
-        Assert.True(answer.Status is >= 200 and < 300, $"{method} {path} answered {answer.Status}: {answer.Text}");
+        Assert.True(answer.Status is >= 200 and < 300, $"{method} {path} answered {answer.Status}: {answer.Text}{LogOf(answer)}");
         return answer.Json;
     }
 }
