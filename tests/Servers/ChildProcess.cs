@@ -111,16 +111,15 @@ public sealed partial class ChildProcess : IAsyncDisposable
     /// <summary>SIGINT, as from Ctrl-C.</summary>
     public void Interrupt() => Signal(SigInt);
 
-    /// <summary>SIGSTOP freezes it in whatever it does.</summary>
-    public void Stop() => Signal(SigStop);
+    /// <summary>SIGSTOP freezes it in whatever it does; returns when each of its threads has stopped (at most after some seconds: one that waits for the disk stops when that has answered).</summary>
+    public void Stop()
+    {
+        Signal(SigStop);
+        SpinWait.SpinUntil(() => Directory.GetDirectories($"/proc/{process.Id}/task").All(IsFrozenOrGone), TimeSpan.FromSeconds(3));
+    }
 
     /// <summary>True once SIGSTOP has reached it.</summary>
-    public async Task<bool> IsFrozenAsync()
-    {
-        // The state in /proc: T while it is stopped.
-        var stat = await File.ReadAllTextAsync($"/proc/{process.Id}/stat");
-        return stat[(stat.LastIndexOf(')') + 2)..][0] == 'T';
-    }
+    public async Task<bool> IsFrozenAsync() => IsFrozen(await File.ReadAllTextAsync($"/proc/{process.Id}/stat"));
 
     /// <summary>SIGCONT wakes it again.</summary>
     public void Continue() => Signal(SigCont);
@@ -145,6 +144,21 @@ public sealed partial class ChildProcess : IAsyncDisposable
         if (!process.HasExited)
         {
             _ = Kill(process.Id, signal);
+        }
+    }
+
+    // The state in /proc: T while it is stopped.
+    private static bool IsFrozen(string stat) => stat[(stat.LastIndexOf(')') + 2)..][0] == 'T';
+
+    private static bool IsFrozenOrGone(string thread)
+    {
+        try
+        {
+            return IsFrozen(File.ReadAllText($"{thread}/stat"));
+        }
+        catch (IOException)
+        {
+            return true;
         }
     }
 
