@@ -42,7 +42,8 @@ sub vcl_recv {
     unset req.http.X-Sluice-Retry-After;
   }
 
-  if (req.method == "PURGE") {
+  # Either word does the same: a ban.
+  if (req.method == "PURGE" || req.method == "BAN") {
     if (client.ip !~ purgers) {
       return (synth(405, "Method Not Allowed"));
     }

@@ -24,7 +24,7 @@ public sealed class PublishOptions
     [Required(AllowEmptyStrings = true)] public string SecretKey { get; init; } = "";
 
     /// <summary>
-    /// Caches that are told which addresses have changed, each as <c>METHOD base</c>: <c>PURGE http://10.0.0.5:6081</c> for Varnish, <c>GET http://10.0.0.5/__purge</c> for nginx' purge module.
+    /// Caches that are told which addresses have changed, each as <c>METHOD base</c>: <c>PURGE http://10.0.0.5:6081</c> (or <c>BAN</c>) for Varnish, <c>GET http://10.0.0.5/__purge</c> for nginx' purge module.
     /// The address is put behind it.
     /// </summary>
     [PurgeTargets] public IReadOnlyList<string> Purge { get; init; } = [];
@@ -67,14 +67,14 @@ public sealed class PublishOptions
 
 /// <summary>At most eight of <c>METHOD http://host…</c>.</summary>
 [AttributeUsage(AttributeTargets.Property)]
-internal sealed class PurgeTargetsAttribute() : ValidationAttribute("at most eight, each as 'PURGE http://host:port' or 'GET http://host/path'")
+internal sealed class PurgeTargetsAttribute() : ValidationAttribute("at most eight, each as 'PURGE http://host:port', 'BAN http://host:port' or 'GET http://host/path'")
 {
     public override bool IsValid(object? value) => value is IReadOnlyList<string> { Count: <= 8 } targets && targets.All(target => TryParse(target, out _, out _));
 
     internal static bool TryParse(string target, out string method, out string prefix)
     {
         (method, prefix) = ("", "");
-        if (target.Split(' ', StringSplitOptions.RemoveEmptyEntries) is not [var verb, var address] || verb is not ("PURGE" or "GET") ||
+        if (target.Split(' ', StringSplitOptions.RemoveEmptyEntries) is not [var verb, var address] || verb is not ("PURGE" or "BAN" or "GET") ||
             !Uri.TryCreate(address, UriKind.Absolute, out var uri) || uri.Scheme is not ("http" or "https") || uri.Query.Length > 0 || uri.Fragment.Length > 0 || uri.UserInfo.Length > 0)
         {
             return false;

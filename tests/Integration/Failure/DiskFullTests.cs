@@ -50,11 +50,17 @@ public sealed class DiskFullTests(ITestOutputHelper output)
         var before = ledger.Count;
         await Eventually.TrueAsync(() => Task.FromResult(rush.Unavailable > 2_000), "buyers are told to come back later");
 
-        // What needs SQL is refused in the same way, and is not half done. (The server may have made a little room again: what was settled leaves the disk.)
-        disk.Fill();
-        var one = ledger.Claims.First();
-        var pay = await server.PayAsync(one.ClaimId, "pay-full", 4_900);
-        Assert.True(pay is { Status: 503, RetryAfter: not null } or { Status: 404 } or { Status: 200 }, pay.Text);
+        // What needs SQL is refused in the same way, and is not half done. The server itself may make a little room (what is settled leaves the disk); a payment that found some counts.
+        var claims = ledger.Claims.Select(claim => claim.ClaimId).ToList();
+        var paid = 0;
+        Answer pay;
+        do
+        {
+            disk.Fill();
+            pay = await server.PayAsync(claims[paid], $"pay-full-{claims[paid]}", 4_900);
+        }
+        while (pay.Status == 200 && ++paid < 20);
+        Assert.True(pay is { Status: 503, RetryAfter: not null } or { Status: 404 }, pay.Text);
         disk.Free();
         await stop.CancelAsync();
         await pressing;
@@ -65,8 +71,12 @@ public sealed class DiskFullTests(ITestOutputHelper output)
         await rush.SettleAsync();
         var audited = await ledger.AuditAsync(server);
         Assert.Equal(Stock, audited.Sold);
-        Assert.Equal(pay.Status == 200 ? "already-applied" : "applied", (string?)(await server.PayAsync(one.ClaimId, "pay-full", 4_900)).Json["outcome"]);
-        output.WriteLine($"full after {before} acknowledgements, {rush.Unavailable} answers of 503, a payment {pay.Status}; {ledger.Count} acknowledged in the end, 0 lost");
+        for (var i = 0; i <= paid; i++)
+        {
+            Assert.Equal(i < paid ? "already-applied" : "applied", (string?)(await server.PayAsync(claims[i], $"pay-full-{claims[i]}", 4_900)).Json["outcome"]);
+        }
+
+        output.WriteLine($"full after {before} acknowledgements, {rush.Unavailable} answers of 503, {paid} payments found room; {ledger.Count} acknowledged in the end, 0 lost");
     }
 
     [Fact]

@@ -52,6 +52,11 @@ public sealed class VarnishTests
             newest = change;
         }
 
+        // BAN says the same as PURGE, of this one address.
+        await Eventually.TrueAsync(async () => await GetAsync(edge, "/products/mug") is { Edge: "HIT" } && await GetAsync(edge, "/products") is { Edge: "HIT" }, "both are kept");
+        Assert.Equal(HttpStatusCode.OK, (await edge.Http.SendAsync(new HttpRequestMessage(new HttpMethod("BAN"), "/products/mug"))).StatusCode);
+        Assert.Equal(("MISS", "HIT"), ((await GetAsync(edge, "/products/mug")).Edge, (await GetAsync(edge, "/products")).Edge));
+
         // A search is no file, and forgotten with the files.
         var told = Told();
         await PutAsync(server, "Mug 7");

@@ -5,11 +5,11 @@ namespace Sluice.Tests.Unit.Operations;
 
 public sealed class PublishOptionsTests
 {
-    // BAN: the Varnish configuration that is shipped takes PURGE, and bans by it.
     [Theory]
     [InlineData("PURGE http://10.0.0.5:6081", true)]
     [InlineData("GET http://10.0.0.5:8000/__purge", true)]
-    [InlineData("BAN http://10.0.0.5:6081", false)]
+    [InlineData("BAN http://10.0.0.5:6081", true)]
+    [InlineData("ban http://10.0.0.5:6081", false)]
     [InlineData("purge http://10.0.0.5:6081", false)]
     [InlineData("DELETE http://10.0.0.5:6081", false)]
     [InlineData("PURGE 10.0.0.5:6081", false)]
